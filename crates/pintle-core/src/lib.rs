@@ -1,0 +1,23 @@
+//! The vocabulary that every other crate speaks.
+//!
+//! Each type parses once, in `FromStr`, and `Deserialize` goes through that parser, so that a value
+//! which exists is valid. Nothing here does I/O: no async runtime, no SQL, no clock other than the
+//! injected [`Clock`].
+
+mod class;
+mod finding;
+mod id;
+mod money;
+mod name;
+mod text;
+mod time;
+mod tokens;
+
+pub use class::{DataClass, Stage, Zone};
+pub use finding::{Finding, Origin, Place};
+pub use id::{BanId, Id, IdKind, KeyId, RequestId, SessionId};
+pub use money::{Amount, Currency, MoneyError, Price};
+pub use name::{ModelName, Name};
+pub use text::ParseError;
+pub use time::{Clock, ManualClock, SystemClock, Timestamp, month_bounds};
+pub use tokens::{TokenUsage, UsageSource};

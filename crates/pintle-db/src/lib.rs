@@ -1,0 +1,1 @@
+//! SQLite pools and migrations; nothing else sets up a database driver.

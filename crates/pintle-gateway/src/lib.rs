@@ -1,0 +1,1 @@
+//! Data plane: phases, router, upstream connectors.

@@ -1,0 +1,1 @@
+//! Detectors, validators, redaction, stream window; no I/O.

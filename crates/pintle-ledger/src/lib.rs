@@ -1,0 +1,1 @@
+//! Holds, usage, prices, budgets, journal.

@@ -1,0 +1,1 @@
+//! Wire types and conversion, SSE codec, usage extraction; no I/O.

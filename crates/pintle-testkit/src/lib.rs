@@ -1,0 +1,1 @@
+//! Scripted fake providers and fault scripts, for tests only.

@@ -1,0 +1,3 @@
+//! The control plane between a business and every generative-AI model.
+
+fn main() {}

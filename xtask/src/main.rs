@@ -1,0 +1,3 @@
+//! Checks, tests and benches of the workspace.
+
+fn main() {}
