@@ -17,12 +17,16 @@ pub enum DataClass {
     Restricted,
 }
 
-text_enum!(DataClass, "a data class", [
-    ("public", DataClass::Public),
-    ("internal", DataClass::Internal),
-    ("confidential", DataClass::Confidential),
-    ("restricted", DataClass::Restricted),
-]);
+text_enum!(
+    DataClass,
+    "a data class",
+    [
+        ("public", DataClass::Public),
+        ("internal", DataClass::Internal),
+        ("confidential", DataClass::Confidential),
+        ("restricted", DataClass::Restricted),
+    ]
+);
 
 impl DataClass {
     /// 0 for `public` to 3 for `restricted`: the form in which policies compare classes.
@@ -43,11 +47,15 @@ pub enum Zone {
     PublicCloud,
 }
 
-text_enum!(Zone, "a zone", [
-    ("on_premises", Zone::OnPremises),
-    ("private_cloud", Zone::PrivateCloud),
-    ("public_cloud", Zone::PublicCloud),
-]);
+text_enum!(
+    Zone,
+    "a zone",
+    [
+        ("on_premises", Zone::OnPremises),
+        ("private_cloud", Zone::PrivateCloud),
+        ("public_cloud", Zone::PublicCloud),
+    ]
+);
 
 /// Where a use case stands in its life. Keys, models and money depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,14 +74,33 @@ pub enum Stage {
     Retired,
 }
 
-text_enum!(Stage, "a stage", [
-    ("idea", Stage::Idea),
-    ("pilot", Stage::Pilot),
-    ("approved", Stage::Approved),
-    ("production", Stage::Production),
-    ("review", Stage::Review),
-    ("retired", Stage::Retired),
-]);
+text_enum!(
+    Stage,
+    "a stage",
+    [
+        ("idea", Stage::Idea),
+        ("pilot", Stage::Pilot),
+        ("approved", Stage::Approved),
+        ("production", Stage::Production),
+        ("review", Stage::Review),
+        ("retired", Stage::Retired),
+    ]
+);
+
+/// What may be done to content so that it can go where it otherwise could not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Transformation {
+    /// Replace each value by a placeholder that is turned back in the answer: `<IBAN_1>`.
+    Pseudonymise,
+    /// Remove each value for good: `[IBAN removed]`.
+    Mask,
+}
+
+text_enum!(
+    Transformation,
+    "a transformation",
+    [("pseudonymise", Transformation::Pseudonymise), ("mask", Transformation::Mask),]
+);
 
 #[cfg(test)]
 mod tests {

@@ -45,9 +45,13 @@ pub enum UsageSource {
     None,
 }
 
-text_enum!(UsageSource, "a usage source", [
-    ("provider", UsageSource::Provider),
-    ("estimated", UsageSource::Estimated),
-    ("held", UsageSource::Held),
-    ("none", UsageSource::None),
-]);
+text_enum!(
+    UsageSource,
+    "a usage source",
+    [
+        ("provider", UsageSource::Provider),
+        ("estimated", UsageSource::Estimated),
+        ("held", UsageSource::Held),
+        ("none", UsageSource::None),
+    ]
+);
