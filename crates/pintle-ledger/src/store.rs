@@ -1,0 +1,243 @@
+//! The ledger's rows: what is written, in batches, and what is read at the start.
+
+use jiff::tz::TimeZone;
+use pintle_core::{Amount, Currency, KeyId, Name, RequestId, Timestamp};
+use pintle_db::Database;
+use sqlx::{QueryBuilder, Row as _, Sqlite, Transaction};
+
+use crate::{Entry, LedgerError, RequestRecord, Scope, ledger::Pending};
+
+/// Rows per statement: SQLite takes 32,766 parameters, and a row has at most 18.
+const ROWS_PER_STATEMENT: usize = 500;
+/// Records per transaction, so that a long backlog does not become one long lock.
+const RECORDS_PER_TRANSACTION: usize = 5_000;
+
+/// The columns of a record that lists and sums need.
+pub(crate) struct Row {
+    id: RequestId,
+    at_ms: i64,
+    use_case: Name,
+    key: Option<KeyId>,
+    model: std::sync::Arc<str>,
+    placement: Option<Name>,
+    zone: Option<&'static str>,
+    class: Option<&'static str>,
+    outcome: &'static str,
+    code: Option<std::borrow::Cow<'static, str>>,
+    status: u16,
+    duration_us: u64,
+    entry: Option<Entry>,
+}
+
+impl Row {
+    pub(crate) fn of(record: &RequestRecord) -> Self {
+        Row {
+            id: record.id,
+            at_ms: record.at_ms,
+            use_case: record.use_case.clone(),
+            key: record.key,
+            model: record.model.clone(),
+            placement: record.placement.clone(),
+            zone: record.zone.map(|zone| zone.as_str()),
+            class: record.class.map(|class| class.as_str()),
+            outcome: record.outcome.as_str(),
+            code: record.code.clone(),
+            status: record.status,
+            duration_us: record.duration_us,
+            entry: record.entry.clone(),
+        }
+    }
+
+    /// The day in the organisation's time zone: `2026-11-24`.
+    fn day(&self, zone: &TimeZone) -> String {
+        day_of(self.at_ms, zone)
+    }
+}
+
+pub(crate) fn day_of(at_ms: i64, zone: &TimeZone) -> String {
+    let at = Timestamp::from_millisecond(at_ms).unwrap_or(Timestamp::UNIX_EPOCH);
+    at.to_zoned_datetime(zone.clone()).date().to_string()
+}
+
+/// Counts above `i64` do not exist in the database; they are written as its largest value.
+fn count(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// Writes a batch. A request that is there already stays as it is: the first word in the database is
+/// final, which makes a second try of the same batch harmless (I3).
+pub(crate) async fn write(
+    database: &Database,
+    zone: &TimeZone,
+    batch: &[Pending],
+) -> Result<(), LedgerError> {
+    for part in batch.chunks(RECORDS_PER_TRANSACTION) {
+        let mut transaction = database.writer().begin().await?;
+        for rows in part.chunks(ROWS_PER_STATEMENT) {
+            let rows: Vec<_> = rows.iter().map(|it| (&it.row, it.row.day(zone), it.json.as_str())).collect();
+            insert_requests(&mut transaction, &rows).await?;
+            insert_entries(&mut transaction, &rows).await?;
+        }
+        transaction.commit().await?;
+    }
+    Ok(())
+}
+
+/// Writes what the journal held at the start.
+pub(crate) async fn recover(
+    database: &Database,
+    zone: &TimeZone,
+    records: &[RequestRecord],
+) -> Result<(), LedgerError> {
+    for part in records.chunks(ROWS_PER_STATEMENT) {
+        let mut rows = Vec::with_capacity(part.len());
+        for record in part {
+            let json = serde_json::to_string(record)
+                .map_err(|_| LedgerError::Corrupt("a record of the journal".into()))?;
+            rows.push((Row::of(record), json));
+        }
+        let rows: Vec<_> = rows.iter().map(|(row, json)| (row, row.day(zone), json.as_str())).collect();
+        let mut transaction = database.writer().begin().await?;
+        insert_requests(&mut transaction, &rows).await?;
+        insert_entries(&mut transaction, &rows).await?;
+        transaction.commit().await?;
+    }
+    Ok(())
+}
+
+type RowRef<'a> = (&'a Row, String, &'a str);
+
+async fn insert_requests(
+    transaction: &mut Transaction<'_, Sqlite>,
+    rows: &[RowRef<'_>],
+) -> Result<(), LedgerError> {
+    let mut query = QueryBuilder::new(
+        "INSERT INTO requests (id, at, day, use_case, model, placement, zone, class, outcome, code, status, \
+         cost_nanos, duration_us, record) ",
+    );
+    query.push_values(rows, |mut values, (row, day, json)| {
+        values
+            .push_bind(row.id.to_string())
+            .push_bind(row.at_ms)
+            .push_bind(day)
+            .push_bind(row.use_case.as_str())
+            .push_bind(&*row.model)
+            .push_bind(row.placement.as_ref().map(Name::as_str))
+            .push_bind(row.zone)
+            .push_bind(row.class)
+            .push_bind(row.outcome)
+            .push_bind(row.code.as_deref())
+            .push_bind(i64::from(row.status))
+            .push_bind(row.entry.as_ref().and_then(|entry| entry.cost).map(Amount::nanos))
+            .push_bind(count(row.duration_us))
+            .push_bind(*json);
+    });
+    query.push(" ON CONFLICT (id) DO NOTHING");
+    query.build().execute(&mut **transaction).await?;
+    Ok(())
+}
+
+async fn insert_entries(
+    transaction: &mut Transaction<'_, Sqlite>,
+    rows: &[RowRef<'_>],
+) -> Result<(), LedgerError> {
+    let entries: Vec<_> = rows
+        .iter()
+        .filter_map(|(row, day, _)| Some((*row, day, row.entry.as_ref()?, row.placement.as_ref()?)))
+        .collect();
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let mut query = QueryBuilder::new(
+        "INSERT INTO ledger_entries (request_id, at, day, settled_at, use_case, key_id, placement, zone, model, \
+         state, hold_nanos, cost_nanos, input, cached_input, cache_write, output, reasoning, usage_source) ",
+    );
+    query.push_values(entries, |mut values, (row, day, entry, placement)| {
+        values
+            .push_bind(row.id.to_string())
+            .push_bind(row.at_ms)
+            .push_bind(day)
+            .push_bind(entry.settled_at_ms)
+            .push_bind(row.use_case.as_str())
+            .push_bind(row.key.map(|key| key.to_string()))
+            .push_bind(placement.as_str())
+            .push_bind(row.zone.unwrap_or_default())
+            .push_bind(&*row.model)
+            .push_bind(entry.state.as_str())
+            .push_bind(entry.hold.nanos())
+            .push_bind(entry.cost.map(Amount::nanos))
+            .push_bind(count(entry.usage.input))
+            .push_bind(count(entry.usage.cached_input))
+            .push_bind(count(entry.usage.cache_write))
+            .push_bind(count(entry.usage.output))
+            .push_bind(count(entry.usage.reasoning))
+            .push_bind(entry.usage_source.as_str());
+    });
+    query.push(" ON CONFLICT (request_id) DO NOTHING");
+    query.build().execute(&mut **transaction).await?;
+    Ok(())
+}
+
+/// What each use case has spent since the month began. Rows without a price count nothing and are
+/// listed as unpriced elsewhere; a sum beyond `i64` is an error of the query, never a wrong figure.
+pub(crate) async fn posted_since(
+    database: &Database,
+    start: Timestamp,
+) -> Result<Vec<(Name, Amount)>, LedgerError> {
+    let rows = sqlx::query(
+        "SELECT use_case, COALESCE(SUM(cost_nanos), 0) AS posted FROM ledger_entries WHERE at >= ? GROUP BY use_case",
+    )
+    .bind(start.as_millisecond())
+    .fetch_all(database.writer())
+    .await?;
+    rows.iter()
+        .map(|row| Ok((parse(row.try_get("use_case")?)?, Amount::from_nanos(row.try_get("posted")?))))
+        .collect()
+}
+
+pub(crate) fn parse<T: std::str::FromStr>(text: &str) -> Result<T, LedgerError> {
+    text.parse().map_err(|_| LedgerError::Corrupt(format!("`{text}`")))
+}
+
+pub(crate) async fn budgets(database: &Database) -> Result<Vec<(Scope, Amount)>, LedgerError> {
+    let rows = sqlx::query("SELECT scope, monthly_nanos FROM budgets").fetch_all(database.writer()).await?;
+    rows.iter()
+        .map(|row| Ok((parse(row.try_get("scope")?)?, Amount::from_nanos(row.try_get("monthly_nanos")?))))
+        .collect()
+}
+
+pub(crate) async fn put_budget(
+    database: &Database,
+    scope: &Scope,
+    limit: Option<Amount>,
+    now: Timestamp,
+) -> Result<(), LedgerError> {
+    let query = match limit {
+        Some(limit) => sqlx::query(
+            "INSERT INTO budgets (scope, monthly_nanos, updated_at) VALUES (?1, ?2, ?3) \
+             ON CONFLICT (scope) DO UPDATE SET monthly_nanos = ?2, updated_at = ?3",
+        )
+        .bind(scope.to_string())
+        .bind(limit.nanos())
+        .bind(now.as_millisecond()),
+        None => sqlx::query("DELETE FROM budgets WHERE scope = ?1").bind(scope.to_string()),
+    };
+    query.execute(database.writer()).await?;
+    Ok(())
+}
+
+/// The ledger's currency is written down at its first opening and never changes.
+pub(crate) async fn check_currency(database: &Database, configured: &Currency) -> Result<(), LedgerError> {
+    sqlx::query("INSERT INTO settings (name, value) VALUES ('currency', ?) ON CONFLICT (name) DO NOTHING")
+        .bind(configured.as_str())
+        .execute(database.writer())
+        .await?;
+    let kept: String = sqlx::query_scalar("SELECT value FROM settings WHERE name = 'currency'")
+        .fetch_one(database.writer())
+        .await?;
+    if kept == configured.as_str() {
+        Ok(())
+    } else {
+        Err(LedgerError::CurrencyChanged { kept, configured: configured.clone() })
+    }
+}
