@@ -464,12 +464,16 @@ impl Dispatched {
         prices.map(|prices| prices.cost(usage)).transpose()
     }
 
-    /// Posts or voids. The record must say by now how the request ended. A cost that cannot be counted
-    /// (a provider reports nonsense) posts the hold, in doubt.
+    /// Posts or voids. The record must say by now how the request ended; `look` sees it with its entry. A
+    /// cost that cannot be counted (a provider reports nonsense) posts the hold, in doubt.
     ///
     /// # Errors
     /// When the journal cannot be written; the entry goes to the database all the same.
-    pub fn settle(mut self, settlement: Settlement) -> Result<(), JournalError> {
+    pub fn settle(
+        mut self,
+        settlement: Settlement,
+        look: impl FnOnce(&RequestRecord),
+    ) -> Result<(), JournalError> {
         let hold = self.hold.amount;
         let (state, cost) = match settlement.state {
             EntryState::Voided => (EntryState::Voided, Some(Amount::ZERO)),
@@ -488,6 +492,7 @@ impl Dispatched {
             prices: settlement.prices,
             settled_at_ms: self.hold.inner.clock.now().as_millisecond(),
         });
+        look(&self.record);
         self.finish()
     }
 

@@ -1,1 +1,43 @@
 //! Wire types and conversion, SSE codec, usage extraction; no I/O.
+//!
+//! A request is parsed once into a [`ChatRequest`], which keeps the whole JSON document, so that fields
+//! nobody here has heard of reach the provider unchanged. Every text in it is offered to the guard
+//! ([`ChatRequest::for_each_text`]) and may be rewritten ([`ChatRequest::map_texts`]). What is sent is always
+//! serialised from the document that was scanned, never copied from the client's bytes: a duplicate key or an
+//! odd escape cannot make the provider read something else than the guard did.
+//!
+//! Answers come back as a [`ChatAnswer`], or as a stream: bytes → [`SseDecoder`] → [`StreamItem`]. Anthropic's
+//! forms are converted to OpenAI's by [`ChatAnswer::from_anthropic`] and [`AnthropicStream`].
+//!
+//! Nothing here reads a clock, opens a socket or knows an async runtime. Every size and depth is bounded, and
+//! no error repeats what a user or a provider wrote: only paths, type names and codes.
+
+mod answer;
+mod anthropic;
+mod blocks;
+mod chat;
+mod embedded;
+mod error;
+mod estimate;
+mod fault;
+mod json;
+mod models;
+mod protocol;
+mod sse;
+mod stream;
+mod to_anthropic;
+mod usage;
+mod validate;
+mod walk;
+
+pub use answer::ChatAnswer;
+pub use anthropic::AnthropicStream;
+pub use chat::{ChatRequest, Unscannable};
+pub use embedded::{for_each_argument_text, map_argument_texts};
+pub use error::{AnswerError, RequestError, RewriteError};
+pub use estimate::{TokenEstimator, estimate_tokens};
+pub use fault::{ErrorBody, ProviderFault};
+pub use models::{ModelEntry, ModelList};
+pub use sse::{SseDecoder, SseError, SseEvent, encode_event, encode_sse};
+pub use stream::{Channel, ChatChunk, ChunkHead, DeltaText, SSE_DONE, StreamItem, parse_stream_data};
+pub use walk::{FieldKind, TextField};

@@ -1,3 +1,13 @@
-//! The control plane between a business and every generative-AI model.
+//! The control plane between a business and every generative-AI model: one binary that serves, and that
+//! speaks to the one that serves.
+//!
+//! `config` reads `pintle.toml`, `cli` parses the command line and runs commands, `serve` wires the crates
+//! below into a server. No other file knows them all.
 
-fn main() {}
+mod cli;
+mod config;
+mod serve;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

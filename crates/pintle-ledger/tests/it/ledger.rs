@@ -62,12 +62,15 @@ fn settle(mut dispatched: Dispatched, input: u64) {
     dispatched.record_mut().outcome = Outcome::Answered;
     dispatched.record_mut().status = 200;
     dispatched
-        .settle(Settlement {
-            state: EntryState::Posted,
-            usage: TokenUsage { input, ..TokenUsage::default() },
-            usage_source: UsageSource::Provider,
-            prices: Some(prices()),
-        })
+        .settle(
+            Settlement {
+                state: EntryState::Posted,
+                usage: TokenUsage { input, ..TokenUsage::default() },
+                usage_source: UsageSource::Provider,
+                prices: Some(prices()),
+            },
+            |_| {},
+        )
         .unwrap();
 }
 
@@ -203,12 +206,15 @@ async fn i4_an_unpriced_request_is_counted_as_unpriced_and_never_as_free() {
     dispatched.record_mut().outcome = Outcome::Answered;
     let usage = TokenUsage { input: 9, ..TokenUsage::default() };
     dispatched
-        .settle(Settlement {
-            state: EntryState::Posted,
-            usage,
-            usage_source: UsageSource::Provider,
-            prices: None,
-        })
+        .settle(
+            Settlement {
+                state: EntryState::Posted,
+                usage,
+                usage_source: UsageSource::Provider,
+                prices: None,
+            },
+            |_| {},
+        )
         .unwrap();
     ledger.flush().await.unwrap();
     let rows = ledger.usage(UsageBy::UseCase, None, None, None).await.unwrap();

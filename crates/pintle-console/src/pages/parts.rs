@@ -1,0 +1,167 @@
+//! Pieces that several pages show: chips, bars, tables' cells.
+
+use maud::{Markup, html};
+use pintle_core::{Amount, DataClass, Stage, Zone};
+use pintle_ledger::{BudgetState, Outcome, RequestRow};
+
+use super::{
+    icons,
+    view::{self, View},
+    words,
+};
+use crate::api::budgets::used_percent;
+
+/// A class with its bars.
+pub(crate) fn class_chip(class: DataClass) -> Markup {
+    html! { span class={ "chip class-" (class.as_str()) } { (icons::class(class)) (words::class(class)) } }
+}
+
+pub(crate) fn stage_chip(stage: Stage) -> Markup {
+    html! { span class={ "chip stage-" (stage.as_str()) } { (icons::stage(stage)) (words::stage(stage)) } }
+}
+
+pub(crate) fn zone_label(zone: Zone) -> Markup {
+    html! { span.with-icon { (icons::zone(zone)) (words::zone(zone)) } }
+}
+
+pub(crate) fn outcome_chip(outcome: Outcome) -> Markup {
+    let (icon, tone) = match outcome {
+        Outcome::Answered => (icons::ok(), "good"),
+        Outcome::Refused => (icons::stop(), "stopped"),
+        Outcome::Failed => (icons::cross(), "bad"),
+        Outcome::Cancelled => (icons::back(), "plain"),
+        Outcome::InDoubt => (icons::question(), "careful"),
+    };
+    html! { span class={ "chip " (tone) } { (icon) (words::outcome(outcome)) } }
+}
+
+/// `active`, `expired`, `scheduled` … as a chip.
+pub(crate) fn state_chip(state: &str) -> Markup {
+    let (icon, tone) = match state {
+        "active" | "healthy" => (icons::ok(), "good"),
+        "scheduled" => (icons::clock(), "plain"),
+        "revoked" | "lifted" => (icons::cross(), "plain"),
+        "expired" | "ended" => (icons::clock(), "plain"),
+        _ => (icons::warn(), "careful"),
+    };
+    html! { span class={ "chip " (tone) } { (icon) (words::capital(state)) } }
+}
+
+pub(crate) fn simulated_chip() -> Markup {
+    html! { span.chip.plain title="Answers come from within Pintle, for demonstration" { (icons::info()) "Simulated" } }
+}
+
+/// How full a bar is, in thousandths of its length.
+fn thousandths(part: Amount, whole: Amount) -> i128 {
+    if whole.nanos() <= 0 {
+        return 0;
+    }
+    (i128::from(part.nanos().max(0)) * 1_000 / i128::from(whole.nanos())).min(1_000)
+}
+
+/// A budget's bar: spent, then held, then room. Drawn as SVG, since the pages' policy allows no inline style.
+pub(crate) fn budget_bar(view: &View, state: &BudgetState) -> Markup {
+    let Some(limit) = state.limit else { return html! {} };
+    let (spent, held) = (thousandths(state.posted, limit), thousandths(state.held, limit));
+    let held = held.min(1_000 - spent);
+    let percent = used_percent(state).unwrap_or(0);
+    let tone = match percent {
+        0..75 => "fine",
+        75..95 => "near",
+        _ => "full",
+    };
+    let label = format!(
+        "{percent}% of {} spent or held, of it {} held",
+        view.money(limit),
+        view.money(state.held)
+    );
+    html! {
+        svg class={ "bar " (tone) } viewBox="0 0 1000 8" preserveAspectRatio="none" role="img" aria-label=(label) {
+            rect.track width="1000" height="8" {}
+            rect.spent width=(spent) height="8" {}
+            @if held > 0 { rect.held x=(spent) width=(held) height="8" {} }
+        }
+    }
+}
+
+/// `€412.00 of €1,000.00`, or what was spent where there is no limit.
+pub(crate) fn budget_figure(view: &View, state: &BudgetState) -> Markup {
+    html! {
+        @match state.limit {
+            Some(limit) => { span.num { (view.money(state.posted)) } " of " span.num { (view.money(limit)) } }
+            None => { span.num { (view.money(state.posted)) } span.muted { " · no limit" } }
+        }
+    }
+}
+
+/// What a request cost; "unpriced" and "not sent" are words, never zero.
+pub(crate) fn row_cost(view: &View, row: &RequestRow) -> Markup {
+    match row.cost_nanos {
+        Some(nanos) => html! { (view.nanos(nanos)) },
+        None if was_sent(row) => html! { span.careful-text { "unpriced" } },
+        None => html! { span.muted { "–" span.sr { "nothing was sent" } } },
+    }
+}
+
+/// Whether a request without a cost was sent all the same: then its price is what is not known.
+pub(crate) fn was_sent(row: &RequestRow) -> bool {
+    row.placement.is_some() && row.outcome != Outcome::Refused.as_str()
+}
+
+/// The table of requests, newest first.
+pub(crate) fn request_table(view: &View, rows: &[RequestRow], caption: &str, with_use_case: bool) -> Markup {
+    html! {
+        div.table-wrap tabindex="0" role="region" aria-label=(caption) {
+            table {
+                caption { (caption) " " span.muted { "(times in " (view.zone_name()) ")" } }
+                thead { tr {
+                    th scope="col" { "Request" }
+                    th scope="col" { "Time" }
+                    @if with_use_case { th scope="col" { "Use case" } }
+                    th scope="col" { "Outcome" }
+                    th scope="col" { "Class" }
+                    th scope="col" { "Went to" }
+                    th.num scope="col" { "Cost" }
+                    th.num scope="col" { "Took" }
+                } }
+                tbody {
+                    @for row in rows { (request_row(view, row, with_use_case)) }
+                }
+            }
+        }
+    }
+}
+
+fn request_row(view: &View, row: &RequestRow, with_use_case: bool) -> Markup {
+    let class: Option<DataClass> = row.class.as_deref().and_then(|text| text.parse().ok());
+    let zone: Option<Zone> = row.zone.as_deref().and_then(|text| text.parse().ok());
+    let took = u64::try_from(row.duration_us).unwrap_or(0);
+    html! {
+        tr {
+            th scope="row" { a.mono href={ "/console/requests/" (row.id) } { (row.id.short()) } }
+            td.nowrap { (view.short_time(row.at_ms)) }
+            @if with_use_case {
+                td { a href={ "/console/use-cases/" (row.use_case) } { (view.title_of(&row.use_case)) } }
+            }
+            td {
+                @match words::parse_outcome(&row.outcome) {
+                    Some(outcome) => (outcome_chip(outcome)),
+                    None => (row.outcome),
+                }
+                @if let Some(code) = &row.code { div.sub { (words::code(code)) } }
+            }
+            td { @match class { Some(class) => (class_chip(class)), None => { span.muted { "not known" } } } }
+            td {
+                @match &row.placement {
+                    Some(placement) if was_sent(row) => {
+                        (placement)
+                        @if let Some(zone) = zone { div.sub { (words::zone(zone)) } }
+                    }
+                    _ => { span.muted { "nowhere" } }
+                }
+            }
+            td.num { (row_cost(view, row)) }
+            td.num { (view::duration(took)) }
+        }
+    }
+}

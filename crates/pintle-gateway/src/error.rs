@@ -1,0 +1,307 @@
+//! Every way in which a request ends without an answer, and the one mapping from there to HTTP.
+//!
+//! The outside sees a status, OpenAI's error shape, a stable code and a sentence that says what to do.
+//! The inside cause goes to the log, never into the answer.
+
+use std::borrow::Cow;
+
+use http::{HeaderValue, StatusCode, header};
+use pintle_core::RequestId;
+use pintle_ledger::{BudgetState, Outcome, Scope};
+use pintle_llm::{ErrorBody, ProviderFault, RequestError};
+use serde_json::{Map, Value, json};
+
+use crate::guidance::Refusal;
+
+/// Why a request got no answer.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// No key came with it.
+    MissingKey,
+    /// The key is not known.
+    UnknownKey,
+    /// The key's time is over.
+    ExpiredKey,
+    /// The key was revoked.
+    RevokedKey,
+    /// The use case is not in the register.
+    NoUseCase,
+    /// The key has as many requests on their way as it may.
+    KeyBusy { most: usize },
+    /// Pintle has as much to do as it can.
+    Overloaded,
+    /// The body is larger than allowed.
+    TooLarge { most_mib: u64 },
+    /// The body did not arrive in time.
+    SlowBody,
+    /// The body broke off.
+    BrokenBody,
+    /// The body is not a request.
+    Request(RequestError),
+    /// No placement has this name or model.
+    NoSuchModel { model: String, known: Vec<String> },
+    /// A rule stops the use case, the content or the answer.
+    Refused(Box<Refusal>),
+    /// A budget has no room.
+    Budget { state: Box<BudgetState>, limit: String, used: String, renews: String },
+    /// The ledger cannot take it.
+    Ledger(&'static str),
+    /// No placement could be reached, or none worked.
+    Unavailable { placement: String },
+    /// The provider is busy.
+    ProviderBusy { placement: String, retry_after_s: Option<u64> },
+    /// The provider refused the request.
+    ProviderRefused { placement: String, status: u16, fault: ProviderFault },
+    /// The provider does not accept Pintle's own credentials or does not know its model.
+    ProviderSetUp { placement: String, status: u16 },
+    /// The provider's answer makes no sense or broke off.
+    ProviderBroken { placement: String },
+    /// The provider said nothing for too long.
+    ProviderSilent { placement: String },
+    /// The request's time is over.
+    Deadline { seconds: u64 },
+    /// Pintle itself failed.
+    Internal(&'static str),
+    /// The client went away; nobody reads this.
+    ClientGone,
+}
+
+impl Stop {
+    /// The stable code.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Stop::MissingKey => "missing_api_key",
+            Stop::UnknownKey => "invalid_api_key",
+            Stop::ExpiredKey => "expired_api_key",
+            Stop::RevokedKey => "revoked_api_key",
+            Stop::NoUseCase => "unknown_use_case",
+            Stop::KeyBusy { .. } => "too_many_concurrent_requests",
+            Stop::Overloaded => "overloaded",
+            Stop::TooLarge { .. } => "request_too_large",
+            Stop::SlowBody => "request_timeout",
+            Stop::BrokenBody => "incomplete_body",
+            Stop::Request(error) => error.code(),
+            Stop::NoSuchModel { .. } => "model_not_found",
+            Stop::Refused(refusal) => refusal.code,
+            Stop::Budget { .. } => "budget_exceeded",
+            Stop::Ledger(_) => "ledger_unavailable",
+            Stop::Unavailable { .. } => "provider_unavailable",
+            Stop::ProviderBusy { .. } => "provider_rate_limited",
+            Stop::ProviderRefused { fault, .. } if fault.is_context_overflow() => "context_length_exceeded",
+            Stop::ProviderRefused { .. } => "provider_refused",
+            Stop::ProviderSetUp { .. } => "provider_misconfigured",
+            Stop::ProviderBroken { .. } => "provider_broken_answer",
+            Stop::ProviderSilent { .. } => "provider_timeout",
+            Stop::Deadline { .. } => "deadline_exceeded",
+            Stop::Internal(_) => "internal_error",
+            Stop::ClientGone => "client_gone",
+        }
+    }
+
+    /// The status.
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Stop::MissingKey | Stop::UnknownKey | Stop::ExpiredKey | Stop::RevokedKey => {
+                StatusCode::UNAUTHORIZED
+            }
+            Stop::NoUseCase | Stop::Refused(_) => StatusCode::FORBIDDEN,
+            Stop::KeyBusy { .. } | Stop::Budget { .. } | Stop::ProviderBusy { .. } => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
+            Stop::Overloaded | Stop::Ledger(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Stop::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Stop::SlowBody => StatusCode::REQUEST_TIMEOUT,
+            Stop::BrokenBody | Stop::Request(_) | Stop::ProviderRefused { .. } => StatusCode::BAD_REQUEST,
+            Stop::NoSuchModel { .. } => StatusCode::NOT_FOUND,
+            Stop::Unavailable { .. } | Stop::ProviderSetUp { .. } | Stop::ProviderBroken { .. } => {
+                StatusCode::BAD_GATEWAY
+            }
+            Stop::ProviderSilent { .. } | Stop::Deadline { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Stop::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            // Nginx's word for it; no client sees it, the record does.
+            Stop::ClientGone => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
+        }
+    }
+
+    /// How the record says that it ended.
+    pub(crate) fn outcome(&self) -> Outcome {
+        match self {
+            Stop::ClientGone => Outcome::Cancelled,
+            stop if stop.status().is_server_error() => Outcome::Failed,
+            Stop::ProviderBusy { .. } | Stop::ProviderRefused { .. } | Stop::BrokenBody | Stop::SlowBody => {
+                Outcome::Failed
+            }
+            _ => Outcome::Refused,
+        }
+    }
+
+    /// OpenAI's family of the error.
+    fn kind(&self) -> &'static str {
+        match self.status().as_u16() {
+            401 => "authentication_error",
+            403 => "permission_error",
+            404 => "not_found_error",
+            429 if matches!(self, Stop::Budget { .. }) => "insufficient_quota",
+            429 => "rate_limit_error",
+            400..=499 => "invalid_request_error",
+            _ => "server_error",
+        }
+    }
+
+    /// Whether the same request, sent again in a moment, may go through. SDKs obey `x-should-retry`.
+    fn should_retry(&self) -> bool {
+        matches!(
+            self,
+            Stop::KeyBusy { .. }
+                | Stop::Overloaded
+                | Stop::Ledger(_)
+                | Stop::Unavailable { .. }
+                | Stop::ProviderBusy { .. }
+                | Stop::SlowBody
+                | Stop::BrokenBody
+        )
+    }
+
+    /// The sentence that a person reads.
+    fn message(&self) -> Cow<'static, str> {
+        match self {
+            Stop::MissingKey => {
+                "No API key came with the request. Send it as `Authorization: Bearer pintle_…`; your use case's \
+                 owners can make one with `pintle key create`."
+                    .into()
+            }
+            Stop::UnknownKey => "This API key is not known here. Check that it is complete and meant for this \
+                 Pintle; `pintle key list` shows how keys begin."
+                .into(),
+            Stop::ExpiredKey => {
+                "This API key's time is over. Your use case's owners can make a new one with `pintle key create`."
+                    .into()
+            }
+            Stop::RevokedKey => {
+                "This API key was revoked. Your use case's owners can make a new one with `pintle key create`."
+                    .into()
+            }
+            Stop::NoUseCase => "The use case that this request belongs to is not in the register.".into(),
+            Stop::KeyBusy { most } => format!(
+                "This key has {most} requests on their way, which is as many as it may. Wait for one to end."
+            )
+            .into(),
+            Stop::Overloaded => "Pintle has as many requests on their way as it can take. Try again soon.".into(),
+            Stop::TooLarge { most_mib } => {
+                format!("The request is larger than {most_mib} MiB, which is the most that is taken here.").into()
+            }
+            Stop::SlowBody => "The request's body did not arrive in time.".into(),
+            Stop::BrokenBody => "The request's body broke off before its end.".into(),
+            Stop::Request(error) => error.to_string().into(),
+            Stop::NoSuchModel { model, known } => format!(
+                "There is no placement or model `{model}` here. Use `auto`, or one of: {}.",
+                known.join(", ")
+            )
+            .into(),
+            Stop::Refused(refusal) => refusal.message().into(),
+            Stop::Budget { state, limit, used, renews } => budget_message(state, limit, used, renews).into(),
+            Stop::Ledger(_) => {
+                "The ledger cannot take this request just now, so it was not sent. Try again soon.".into()
+            }
+            Stop::Internal(_) => "Pintle failed while it handled this request.".into(),
+            Stop::ClientGone => "The client went away.".into(),
+            Stop::Deadline { seconds } => {
+                format!("The request was not answered within {seconds} seconds, which is the most it may take.")
+                    .into()
+            }
+            provider => provider_message(provider).into(),
+        }
+    }
+
+    /// The body in OpenAI's shape.
+    pub(crate) fn body(&self, id: Option<RequestId>) -> ErrorBody {
+        let mut body = ErrorBody::new(self.kind(), self.code(), self.message());
+        if let Stop::Request(error) = self {
+            body.param = error.param().map(str::to_owned);
+        }
+        if matches!(self, Stop::NoSuchModel { .. }) {
+            body.param = Some("model".to_owned());
+        }
+        body.extra = self.extra();
+        if let Some(id) = id {
+            body.extra.insert("request_id".to_owned(), id.to_string().into());
+            body.extra.insert("reference".to_owned(), id.short().into());
+        }
+        body
+    }
+
+    fn extra(&self) -> Map<String, Value> {
+        let value = match self {
+            Stop::Refused(refusal) => refusal.to_json(),
+            Stop::Budget { state, limit, used, .. } => json!({ "budget": {
+                "scope": state.scope.to_string(), "limit": limit, "used_and_held": used,
+                "renews_at": state.period.end.to_string(),
+            }}),
+            _ => return Map::new(),
+        };
+        match value {
+            Value::Object(map) => map,
+            _ => Map::new(),
+        }
+    }
+
+    /// Headers beside those that every answer carries.
+    pub(crate) fn headers(&self) -> Vec<(header::HeaderName, HeaderValue)> {
+        let should_retry = HeaderValue::from_static(if self.should_retry() { "true" } else { "false" });
+        let mut headers = vec![(header::HeaderName::from_static("x-should-retry"), should_retry)];
+        let wait_s = match self {
+            Stop::ProviderBusy { retry_after_s: Some(seconds), .. } => Some(*seconds),
+            Stop::KeyBusy { .. } | Stop::Overloaded | Stop::Ledger(_) => Some(1),
+            _ => None,
+        };
+        if let Some(seconds) = wait_s {
+            headers.push((header::RETRY_AFTER, HeaderValue::from(seconds)));
+        }
+        if self.status() == StatusCode::UNAUTHORIZED {
+            headers.push((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
+        }
+        headers
+    }
+}
+
+fn budget_message(state: &BudgetState, limit: &str, used: &str, renews: &str) -> String {
+    let whose = match &state.scope {
+        Scope::Organisation => "The organisation's monthly budget".to_owned(),
+        Scope::UseCase(name) => format!("The monthly budget of the use case `{name}`"),
+    };
+    format!(
+        "Not sent. {whose} has no room for this request: {used} of {limit} are spent or held. It renews on \
+         {renews}. You can: ask for a shorter answer with `max_tokens` · wait for requests on their way to end · \
+         ask the use case's owners for a larger budget."
+    )
+}
+
+fn provider_message(stop: &Stop) -> String {
+    match stop {
+        Stop::Unavailable { placement } => format!(
+            "`{placement}` could not be reached, and no other placement may take this request. Try again soon."
+        ),
+        Stop::ProviderBusy { placement, .. } => {
+            format!("`{placement}` takes no more requests just now. Wait a moment and try again.")
+        }
+        Stop::ProviderRefused { placement, fault, .. } if fault.is_context_overflow() => format!(
+            "The request is longer than what the model at `{placement}` can read. Shorten it, or choose a model \
+             with a larger context."
+        ),
+        Stop::ProviderRefused { placement, status, fault } => format!(
+            "The provider of `{placement}` refused the request (status {status}, {fault}). Its own words are in \
+             no record; check the parameters that this model knows."
+        ),
+        Stop::ProviderSetUp { placement, status } => format!(
+            "The provider of `{placement}` answered with status {status}: Pintle's own credentials or the model's \
+             name are not right. Nothing is wrong with your request; IT was told."
+        ),
+        Stop::ProviderBroken { placement } => {
+            format!("The answer of `{placement}` broke off or makes no sense. Try again.")
+        }
+        Stop::ProviderSilent { placement } => {
+            format!("`{placement}` did not answer in time. Try again, or ask for a shorter answer.")
+        }
+        _ => "The request could not be answered.".to_owned(),
+    }
+}

@@ -1,0 +1,402 @@
+//! A streamed answer on its way: provider's bytes → events → chunks → screen → the client's bytes. It is
+//! a body that is polled; when it ends, breaks, or is dropped because the client went away, the request is
+//! settled and recorded.
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::body::Body;
+use bytes::{BufMut, Bytes, BytesMut};
+use http_body::Frame;
+use pintle_core::{TokenUsage, UsageSource};
+use pintle_ledger::ScanState;
+use pintle_llm::{
+    AnthropicStream, Channel, ChatChunk, ChunkHead, SSE_DONE, SseDecoder, SseEvent, StreamItem,
+    TokenEstimator, parse_stream_data,
+};
+use tokio::time::{Instant, Sleep};
+
+use crate::{
+    error::Stop,
+    life::{Life, micros},
+    phases::{Measured, settle},
+    screen::{Held, Screen, TextWindow},
+    upstream::{Protocol, UpstreamBody},
+};
+
+/// One event of a stream is at most so long.
+const EVENT_BYTES_MAX: usize = 4 << 20;
+
+/// What the stream needs to know of its request.
+pub(crate) struct StreamFacts {
+    pub(crate) placement: String,
+    pub(crate) wants_usage: bool,
+    pub(crate) choices: u32,
+    pub(crate) input_estimate: u64,
+    pub(crate) idle: Duration,
+    pub(crate) deadline: Instant,
+    pub(crate) deadline_s: u64,
+    pub(crate) dispatched: std::time::Instant,
+}
+
+/// The body that the client reads.
+pub(crate) struct AnswerStream {
+    life: Option<Life>,
+    upstream: UpstreamBody,
+    sse: SseDecoder,
+    anthropic: Option<AnthropicStream>,
+    screen: Screen,
+    windows: HashMap<(u32, Channel), Window>,
+    /// Windows in the order in which they were opened, so that what was held back comes out in it.
+    order: Vec<(u32, Channel)>,
+    head: ChunkHead,
+    facts: StreamFacts,
+    usage: Option<TokenUsage>,
+    output: TokenEstimator,
+    finished_choices: u32,
+    chunks: u64,
+    out: BytesMut,
+    timer: Pin<Box<Sleep>>,
+}
+
+enum Window {
+    Text(Box<TextWindow>),
+    Json(Held),
+}
+
+impl AnswerStream {
+    pub(crate) fn new(
+        life: Life,
+        upstream: UpstreamBody,
+        protocol: Protocol,
+        screen: Screen,
+        facts: StreamFacts,
+    ) -> Self {
+        let created_s = life.gateway().parts.clock.now().as_second();
+        let timer = Box::pin(tokio::time::sleep_until((Instant::now() + facts.idle).min(facts.deadline)));
+        AnswerStream {
+            life: Some(life),
+            upstream,
+            sse: SseDecoder::new(EVENT_BYTES_MAX),
+            anthropic: (protocol == Protocol::Anthropic).then(|| AnthropicStream::new(created_s)),
+            screen,
+            windows: HashMap::new(),
+            order: Vec::new(),
+            head: ChunkHead::default(),
+            facts,
+            usage: None,
+            output: TokenEstimator::default(),
+            finished_choices: 0,
+            chunks: 0,
+            out: BytesMut::new(),
+            timer,
+        }
+    }
+
+    pub(crate) fn into_body(self) -> Body {
+        Body::new(self)
+    }
+
+    fn broken(&self) -> Stop {
+        Stop::ProviderBroken { placement: self.facts.placement.clone() }
+    }
+
+    fn feed(&mut self, bytes: &[u8]) -> Result<(), Stop> {
+        if self.chunks == 0
+            && let Some(life) = &mut self.life
+        {
+            let first_byte_us = micros(self.facts.dispatched.elapsed());
+            life.note(|record| record.first_byte_us = record.first_byte_us.or(Some(first_byte_us)));
+        }
+        self.sse.push(bytes);
+        while let Some(event) = self.sse.next_event().map_err(|_| self.broken())? {
+            self.event(&event)?;
+            if self.life.is_none() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, event: &SseEvent) -> Result<(), Stop> {
+        let mut items = Vec::new();
+        match &mut self.anthropic {
+            Some(converter) => converter.push(event, &mut items).map_err(|_| self.broken())?,
+            None => items.push(parse_stream_data(&event.data).map_err(|_| self.broken())?),
+        }
+        for item in items {
+            match item {
+                StreamItem::Chunk(chunk) => self.chunk(chunk)?,
+                StreamItem::Fault(fault) => {
+                    let placement = self.facts.placement.clone();
+                    return Err(match fault.is_transient() {
+                        true => Stop::ProviderBusy { placement, retry_after_s: None },
+                        false => Stop::ProviderRefused { placement, status: 200, fault },
+                    });
+                }
+                StreamItem::Done => {
+                    self.complete()?;
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn chunk(&mut self, mut chunk: ChatChunk) -> Result<(), Stop> {
+        if self.chunks == 0 {
+            self.head = chunk.head();
+        }
+        self.chunks += 1;
+        let usage = chunk.usage();
+        self.usage = usage.or(self.usage);
+        if !self.facts.wants_usage {
+            chunk.remove_usage();
+            if usage.is_some() && chunk.is_bare() {
+                return Ok(());
+            }
+        }
+        let finished: Vec<u32> = chunk.finished().collect();
+        let is_idle_text = self.screen_chunk(&mut chunk, &finished)?;
+        for choice in &finished {
+            self.finished_choices = self.finished_choices.saturating_add(1);
+            self.release(Some(*choice))?;
+        }
+        // A chunk whose whole text is held back says nothing, and the client need not be woken for it.
+        if !(is_idle_text && finished.is_empty() && self.chunks > 1 && usage.is_none()) {
+            chunk.encode(&mut self.out);
+        }
+        Ok(())
+    }
+
+    /// Guards the chunk's texts in place. Says whether it had text and none of it may go on yet.
+    fn screen_chunk(&mut self, chunk: &mut ChatChunk, finished: &[u32]) -> Result<bool, Stop> {
+        if !self.screen.is_transparent() {
+            // They repeat the text, and come before the guard has seen the end of it.
+            chunk.strip_logprobs(None);
+        }
+        let (mut had_text, mut has_text, mut too_long) = (false, false, false);
+        let AnswerStream { screen, windows, order, output, .. } = self;
+        chunk.for_each_text(&mut |delta| {
+            had_text |= !delta.text.is_empty();
+            output.feed(delta.text);
+            let key = (delta.choice, delta.channel);
+            if !key.1.is_incremental() {
+                // A text at an unknown place may be a part of a longer one, which nobody can look across.
+                if matches!(key.1, Channel::Unknown(_)) && !screen.is_transparent() {
+                    delta.text.clear();
+                } else {
+                    screen.piece(delta.text, || key.1.place(key.0));
+                }
+                has_text |= !delta.text.is_empty();
+                return;
+            }
+            if delta.text.is_empty() {
+                return;
+            }
+            let window = windows.entry(key.clone()).or_insert_with(|| {
+                order.push(key.clone());
+                if key.1.is_json() {
+                    Window::Json(Held::default())
+                } else {
+                    Window::Text(Box::new(screen.window()))
+                }
+            });
+            let piece = std::mem::take(delta.text);
+            match window {
+                Window::Json(held) => too_long |= !held.push(&piece),
+                Window::Text(window) => {
+                    window.push(&piece, delta.text);
+                    if finished.contains(&key.0) {
+                        // Its end must come out before this chunk, which says that the choice is complete:
+                        // so must its beginning.
+                        window.finish(delta.text);
+                    }
+                    screen.take_findings(window, || key.1.place(key.0));
+                }
+            }
+            has_text |= !delta.text.is_empty();
+        });
+        if too_long {
+            return Err(self.broken());
+        }
+        self.check_stop()?;
+        Ok(had_text && !has_text)
+    }
+
+    fn check_stop(&self) -> Result<(), Stop> {
+        match (&self.screen.seen.stopped, &self.life) {
+            (Some(class), Some(life)) => Err(crate::phases::answer_refused(life, *class, &self.screen.seen)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Lets go of what is held back for one choice, or for all.
+    fn release(&mut self, choice: Option<u32>) -> Result<(), Stop> {
+        let keys: Vec<_> =
+            self.order.iter().filter(|key| choice.is_none_or(|choice| key.0 == choice)).cloned().collect();
+        for key in keys {
+            let Some(window) = self.windows.remove(&key) else { continue };
+            let text = match window {
+                Window::Text(mut window) => {
+                    let mut text = String::new();
+                    window.finish(&mut text);
+                    self.screen.take_findings(&mut window, || key.1.place(key.0));
+                    text
+                }
+                Window::Json(mut held) => {
+                    let arguments = held.take();
+                    let tool = match &key.1 {
+                        Channel::ToolArguments(call) => Some(*call),
+                        _ => None,
+                    };
+                    let guarded = self.screen.arguments(&arguments, key.0, tool);
+                    guarded.map_err(|_| self.broken())?.unwrap_or(arguments)
+                }
+            };
+            self.check_stop()?;
+            if text.is_empty() {
+                continue;
+            }
+            if let Some(chunk) = self.head.text_chunk(key.0, &key.1, &text) {
+                chunk.encode(&mut self.out);
+            }
+        }
+        self.order.retain(|key| choice.is_some_and(|choice| key.0 != choice));
+        Ok(())
+    }
+
+    /// The provider is done: everything is let go of, and the request is settled before the client reads
+    /// that the stream is complete.
+    fn complete(&mut self) -> Result<(), Stop> {
+        self.release(None)?;
+        let Some(mut life) = self.life.take() else { return Ok(()) };
+        let measured = self.measured();
+        if self.facts.wants_usage && self.usage.is_none() {
+            self.head.usage_chunk(&measured.usage).encode(&mut self.out);
+        }
+        self.note_screen(&mut life, ScanState::Complete);
+        settle(&mut life, measured);
+        if let Some(cost) = life.cost_text() {
+            // A comment: SDKs pass over it, people with curl see it.
+            self.out.put_slice(format!(": x-pintle-cost: {cost}\n\n").as_bytes());
+        }
+        life.end_streamed(Ok(()));
+        self.out.put_slice(SSE_DONE);
+        Ok(())
+    }
+
+    /// The stream cannot go on: the client is told in its own dialect, and what was used is paid.
+    fn fail(&mut self, stop: &Stop) {
+        if self.screen.seen.stopped.is_none() {
+            // What has passed the guard by now may still go out; a second stop changes nothing.
+            let _ = self.release(None);
+        }
+        let Some(mut life) = self.life.take() else { return };
+        self.note_screen(&mut life, ScanState::Partial);
+        settle(&mut life, self.measured());
+        self.out.put_slice(&stop.body(Some(life.id())).to_sse());
+        life.end_streamed(Err(stop));
+    }
+
+    /// What the call used: the provider's own figures if they came, else what was counted here.
+    fn measured(&self) -> Measured {
+        if let Some(usage) = self.usage {
+            return Measured { usage, source: UsageSource::Provider };
+        }
+        let output = self.output.tokens();
+        let cut = self.anthropic.as_ref().and_then(|converter| converter.usage_when_cut(output));
+        let counted = TokenUsage { input: self.facts.input_estimate, output, ..TokenUsage::default() };
+        Measured { usage: cut.unwrap_or(counted), source: UsageSource::Estimated }
+    }
+
+    fn note_screen(&mut self, life: &mut Life, state: ScanState) {
+        let seen = std::mem::take(&mut self.screen.seen);
+        life.note(|record| {
+            record.answer_scan = state;
+            record.answer_class = seen.class;
+            record.answer_masked = seen.masked;
+            record.add_findings(seen.findings);
+        });
+    }
+
+    /// The provider closed the connection.
+    fn end_of_upstream(&mut self) {
+        // Some servers leave out the last event; what counts is that each choice has said it is complete.
+        let is_whole = self.anthropic.is_none() && self.finished_choices >= self.facts.choices;
+        let result = if is_whole { self.complete() } else { Err(self.broken()) };
+        if let Err(stop) = result {
+            self.fail(&stop);
+        }
+    }
+
+    fn poll_upstream(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        match self.upstream.poll_data(context) {
+            Poll::Ready(Some(Ok(bytes))) => {
+                self.timer.as_mut().reset((Instant::now() + self.facts.idle).min(self.facts.deadline));
+                if let Err(stop) = self.feed(&bytes) {
+                    self.fail(&stop);
+                }
+                Poll::Ready(())
+            }
+            Poll::Ready(Some(Err(_))) => {
+                let stop = self.broken();
+                self.fail(&stop);
+                Poll::Ready(())
+            }
+            Poll::Ready(None) => {
+                self.end_of_upstream();
+                Poll::Ready(())
+            }
+            Poll::Pending if self.timer.as_mut().poll(context).is_ready() => {
+                let stop = if Instant::now() >= self.facts.deadline {
+                    Stop::Deadline { seconds: self.facts.deadline_s }
+                } else {
+                    Stop::ProviderSilent { placement: self.facts.placement.clone() }
+                };
+                self.fail(&stop);
+                Poll::Ready(())
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl http_body::Body for AnswerStream {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let this = self.get_mut();
+        loop {
+            if !this.out.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(this.out.split().freeze()))));
+            }
+            if this.life.is_none() {
+                return Poll::Ready(None);
+            }
+            if this.poll_upstream(context).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+impl Drop for AnswerStream {
+    /// The client went away: the connection to the provider closes with this body, and what was used up
+    /// to here is paid.
+    fn drop(&mut self) {
+        let Some(mut life) = self.life.take() else { return };
+        self.note_screen(&mut life, ScanState::Partial);
+        settle(&mut life, self.measured());
+        drop(life);
+    }
+}

@@ -1,0 +1,217 @@
+//! Connections to providers. [`send`] is the one way out of the process for content, and it takes only
+//! [`Cleared`] content, to the placement that it was cleared for (I1).
+
+mod dial;
+mod simulated;
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
+use http_body::Frame;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use pintle_core::Secret;
+use pintle_llm::RequestError;
+use pintle_registry::{Placement, Provider, Timeouts};
+use tokio::time::Instant;
+
+use crate::content::Cleared;
+pub(crate) use dial::Dialler;
+use dial::HttpClient;
+pub use dial::UpstreamError;
+
+/// The version of Anthropic's API that requests are converted to.
+const ANTHROPIC_VERSION: &str = "2023-06-01";
+
+/// The form in which a placement answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    OpenAi,
+    Anthropic,
+}
+
+/// How to reach one placement.
+pub(crate) enum Connector {
+    Http { client: HttpClient, target: Uri, headers: HeaderMap, protocol: Protocol, timeouts: Timeouts },
+    Simulated,
+}
+
+impl Connector {
+    pub(crate) fn new(dialler: &Dialler, placement: &Placement) -> Result<Self, UpstreamError> {
+        let bad = || UpstreamError::Address { placement: placement.name.clone() };
+        let (target, credentials, protocol) = match &placement.provider {
+            Provider::Simulated => return Ok(Connector::Simulated),
+            Provider::OpenAi { base_url, api_key } => {
+                let target = join(base_url, "/chat/completions");
+                (target, bearer(api_key.as_ref()), Protocol::OpenAi)
+            }
+            Provider::AzureOpenAi { base_url, api_key, api_version } => {
+                let path = format!(
+                    "/openai/deployments/{}/chat/completions?api-version={api_version}",
+                    placement.model
+                );
+                (join(base_url, &path), plain("api-key", api_key.as_ref()), Protocol::OpenAi)
+            }
+            Provider::Anthropic { base_url, api_key } => {
+                let credentials = plain("x-api-key", api_key.as_ref());
+                (join(base_url, "/messages"), credentials, Protocol::Anthropic)
+            }
+        };
+        let target: Uri = target.parse().map_err(|_| bad())?;
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(
+            header::USER_AGENT,
+            HeaderValue::from_static(concat!("pintle/", env!("CARGO_PKG_VERSION"))),
+        );
+        if protocol == Protocol::Anthropic {
+            headers.insert("anthropic-version", HeaderValue::from_static(ANTHROPIC_VERSION));
+        }
+        if let Some((name, value)) = credentials {
+            let mut value = HeaderValue::from_str(&value).map_err(|_| bad())?;
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        }
+        let client = dialler.client(&target, &placement.timeouts)?;
+        Ok(Connector::Http { client, target, headers, protocol, timeouts: placement.timeouts })
+    }
+
+    pub(crate) fn protocol(&self) -> Protocol {
+        match self {
+            Connector::Http { protocol, .. } => *protocol,
+            Connector::Simulated => Protocol::OpenAi,
+        }
+    }
+
+    /// The longest pause between two pieces of an answer.
+    pub(crate) fn idle(&self) -> Duration {
+        match self {
+            Connector::Http { timeouts, .. } => Duration::from_millis(timeouts.idle_ms),
+            Connector::Simulated => Duration::from_secs(5),
+        }
+    }
+}
+
+fn join(base: &Uri, path: &str) -> String {
+    format!("{}{path}", base.to_string().trim_end_matches('/'))
+}
+
+fn bearer(key: Option<&Secret>) -> Option<(HeaderName, String)> {
+    key.map(|key| (header::AUTHORIZATION, format!("Bearer {}", key.expose())))
+}
+
+fn plain(name: &'static str, key: Option<&Secret>) -> Option<(HeaderName, String)> {
+    key.map(|key| (HeaderName::from_static(name), key.expose().to_owned()))
+}
+
+/// Why a placement gave no answer's head.
+#[derive(Debug)]
+pub(crate) enum SendError {
+    /// No connection: nothing was sent.
+    Connect,
+    /// The connection was lost after something was sent.
+    Lost,
+    /// No head in time.
+    Silent,
+    /// The request's own time is over.
+    Deadline,
+    /// The provider's dialect cannot say what the request asks for: nothing was sent.
+    Unsupported(RequestError),
+}
+
+/// A provider's answer: the head is here, the body on its way.
+pub(crate) struct Upstream {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: UpstreamBody,
+}
+
+/// Sends cleared content to the placement that it was cleared for. Dropping the future, or the body,
+/// closes the connection, and the provider stops.
+pub(crate) async fn send(
+    cleared: &Cleared,
+    default_max_tokens: u64,
+    deadline: Instant,
+) -> Result<Upstream, SendError> {
+    let station = cleared.station();
+    // INVARIANT (I1), once more where the bytes leave: the type says so, and here it is looked at.
+    if cleared.class() > station.placement().clearance {
+        tracing::error!(placement = %station.name(), "content above a clearance reached the connector");
+        return Err(SendError::Connect);
+    }
+    let model = station.placement().model.as_str();
+    match station.connector() {
+        Connector::Simulated => Ok(simulated::answer(cleared.request(), station.placement())),
+        Connector::Http { client, target, headers, protocol, timeouts } => {
+            let body = match protocol {
+                Protocol::OpenAi => cleared.request().to_openai_body(model, true),
+                Protocol::Anthropic => cleared
+                    .request()
+                    .to_anthropic_body(model, default_max_tokens)
+                    .map_err(SendError::Unsupported)?,
+            };
+            let mut request = Request::new(Full::new(body));
+            *request.method_mut() = Method::POST;
+            *request.uri_mut() = target.clone();
+            *request.headers_mut() = headers.clone();
+            let silent_at = Instant::now() + Duration::from_millis(timeouts.first_byte_ms);
+            let until = silent_at.min(deadline);
+            match tokio::time::timeout_at(until, client.request(request)).await {
+                Err(_) if silent_at > deadline => Err(SendError::Deadline),
+                Err(_) => Err(SendError::Silent),
+                Ok(Err(error)) if error.is_connect() => Err(SendError::Connect),
+                Ok(Err(_)) => Err(SendError::Lost),
+                Ok(Ok(response)) => {
+                    let (head, body) = response.into_parts();
+                    Ok(Upstream {
+                        status: head.status,
+                        headers: head.headers,
+                        body: UpstreamBody::Http(body),
+                    })
+                }
+            }
+        }
+    }
+}
+
+/// The body of a provider's answer.
+pub(crate) enum UpstreamBody {
+    Http(Incoming),
+    Simulated(simulated::Paced),
+}
+
+/// The connection broke before the answer's end.
+#[derive(Debug)]
+pub(crate) struct Broken;
+
+impl UpstreamBody {
+    /// The next piece of data; `None` at the end.
+    pub(crate) fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+        loop {
+            let frame = match self {
+                UpstreamBody::Simulated(paced) => return paced.poll_data(context).map(|data| data.map(Ok)),
+                UpstreamBody::Http(body) => http_body::Body::poll_frame(Pin::new(body), context),
+            };
+            match frame {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Ready(Some(Err(_))) => return Poll::Ready(Some(Err(Broken))),
+                // Trailers carry nothing of an answer.
+                Poll::Ready(Some(Ok(frame))) => {
+                    if let Ok(data) = Frame::into_data(frame) {
+                        return Poll::Ready(Some(Ok(data)));
+                    }
+                }
+            }
+        }
+    }
+
+    pub(crate) async fn next_data(&mut self) -> Option<Result<Bytes, Broken>> {
+        std::future::poll_fn(|context| self.poll_data(context)).await
+    }
+}

@@ -1,0 +1,93 @@
+//! `pintle usage`: what was used, and what it cost.
+
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use pintle_core::{Amount, Currency};
+use serde_json::Value;
+
+use super::{
+    args::{GroupBy, UsageArgs},
+    client::AdminClient,
+    exit::CliError,
+    output::{Output, Table, count, figures, text, words},
+};
+
+pub(crate) async fn run(args: &UsageArgs, client: &AdminClient, output: &Output) -> Result<(), CliError> {
+    let (by, title) = match args.by {
+        GroupBy::UseCase => ("use_case", "USE CASE"),
+        GroupBy::Placement => ("placement", "PLACEMENT"),
+        GroupBy::Day => ("day", "DAY"),
+    };
+    let mut path = format!("/admin/api/usage?by={by}");
+    for (name, value) in [("from", &args.from), ("to", &args.to)] {
+        if let Some(value) = value {
+            // RFC 3339 in UTC has no character that needs escaping here.
+            path.push_str(&format!("&{name}={}", instant(name, value, client).await?));
+        }
+    }
+    let usage = client.get(&path).await?;
+    if output.json {
+        return output.json(&usage);
+    }
+    let currency: Option<Currency> = usage.get("currency").and_then(Value::as_str).and_then(|code| code.parse().ok());
+    let mut table = Table::new(&[
+        words(title),
+        figures("REQUESTS"),
+        figures("INPUT"),
+        figures("CACHED"),
+        figures("OUTPUT"),
+        figures("COST"),
+        figures("UNPRICED"),
+        figures("ESTIMATED"),
+        figures("IN DOUBT"),
+    ]);
+    for row in usage.get("rows").and_then(Value::as_array).into_iter().flatten() {
+        table.row([
+            text(row, "group"),
+            count(row, "requests"),
+            count(row, "input_tokens"),
+            count(row, "cached_tokens"),
+            count(row, "output_tokens"),
+            cost(row, currency.as_ref()),
+            count(row, "unpriced_requests"),
+            count(row, "estimated_requests"),
+            count(row, "in_doubt_requests"),
+        ]);
+    }
+    output.table(&table, "nothing was used in that time")
+}
+
+/// The known cost. Where every request was unpriced there is none, and none is not zero (I4).
+fn cost(row: &Value, currency: Option<&Currency>) -> String {
+    let number = |field: &str| row.get(field).and_then(Value::as_u64);
+    let all_unpriced = number("requests").is_some() && number("requests") == number("unpriced_requests");
+    if all_unpriced && number("requests") != Some(0) {
+        return "unpriced".to_owned();
+    }
+    match (row.get("cost_nanos").and_then(Value::as_i64), currency) {
+        (Some(nanos), Some(currency)) => Amount::from_nanos(nanos).display(currency),
+        _ => "-".to_owned(),
+    }
+}
+
+/// A time as it is; a day as its beginning in the organisation's time zone, which the server knows.
+async fn instant(flag: &str, value: &str, client: &AdminClient) -> Result<Timestamp, CliError> {
+    if let Ok(at) = value.parse::<Timestamp>() {
+        return Ok(at);
+    }
+    let bad = || CliError::Usage {
+        message: format!("`{}` is not a day or a time", value.chars().take(64).collect::<String>()),
+        hint: format!("write `--{flag} 2026-11-01` or `--{flag} 2026-11-01T08:00:00Z`"),
+    };
+    let day: Date = value.parse().map_err(|_| bad())?;
+    let status = client.get("/admin/api/status").await?;
+    let zone = status
+        .pointer("/organisation/time_zone")
+        .and_then(Value::as_str)
+        .and_then(|name| TimeZone::get(name).ok())
+        .ok_or_else(|| CliError::Usage {
+            message: "the server does not say in which time zone days begin".to_owned(),
+            hint: format!("write a time instead: `--{flag} 2026-11-01T00:00:00Z`"),
+        })?;
+    let start = day.to_zoned_datetime(zone).map_err(|_| bad())?;
+    Ok(start.timestamp())
+}

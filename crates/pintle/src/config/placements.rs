@@ -1,0 +1,301 @@
+//! Placements: addresses, secrets, prices, clearance. What passes here can be called without asking again.
+
+use std::{collections::BTreeMap, net::IpAddr, path::{Path, PathBuf}, sync::Arc};
+
+use http::Uri;
+use pintle_core::{DataClass, Name, Pricing, Secret, Zone};
+use pintle_registry::{Placement, Provider, Timeouts};
+
+use super::{
+    files::{self, ReadError},
+    parse::Parsed,
+    problem::{Fault, missing_hint},
+    schema::{PlacementConfig, PriceConfig, ProviderKind, SecretSource, TimeoutsConfig},
+    settings::{Inputs, Secrets},
+};
+
+/// Each request asks policy about each placement.
+const PLACEMENTS_MAX: usize = 200;
+const TIMEOUT_MS_MAX: u64 = 3_600_000;
+const SECRET_FILE_MIB_MAX: u64 = 1;
+
+/// Every placement that is right; the faults of the others are reported. Files of secrets are added to
+/// `watched`, so that a rotated key is noticed.
+pub(crate) fn check(
+    parsed: &mut Parsed,
+    inputs: &Inputs,
+    folder: &Path,
+    watched: &mut Vec<PathBuf>,
+) -> Vec<Arc<Placement>> {
+    let configs = std::mem::take(&mut parsed.config.placement);
+    if configs.is_empty() && !parsed.rejected.contains("placement") {
+        parsed.warn_at("placement", &Fault::NoPlacement);
+    }
+    if configs.len() > PLACEMENTS_MAX {
+        parsed.error_at("placement", &Fault::TooMany { path: "placement", most: PLACEMENTS_MAX });
+        return Vec::new();
+    }
+    let mut seen: BTreeMap<Name, usize> = BTreeMap::new();
+    let mut placements = Vec::new();
+    for (index, config) in configs.iter().enumerate() {
+        let path = format!("placement[{index}]");
+        if let Some(name) = &config.name {
+            match seen.get(name) {
+                Some(first) => {
+                    let first = line_of(parsed, &format!("placement[{first}]"));
+                    let fault = Fault::Duplicate { what: "placement", name: name.to_string(), first };
+                    parsed.error_at(&format!("{path}.name"), &fault);
+                }
+                None => {
+                    seen.insert(name.clone(), index);
+                }
+            }
+        }
+        let mut checker = Checker { parsed, inputs, folder, watched: &mut *watched, path, config };
+        if let Some(placement) = checker.placement() {
+            placements.push(Arc::new(placement));
+        }
+    }
+    parsed.config.placement = configs;
+    placements
+}
+
+fn line_of(parsed: &Parsed, path: &str) -> String {
+    let line = parsed.map.get(path).map_or(0, |mark| parsed.source.line(mark.key.start));
+    format!("{}:{line}", parsed.source.name)
+}
+
+struct Checker<'a> {
+    parsed: &'a mut Parsed,
+    inputs: &'a Inputs,
+    folder: &'a Path,
+    watched: &'a mut Vec<PathBuf>,
+    path: String,
+    config: &'a PlacementConfig,
+}
+
+impl Checker<'_> {
+    fn at(&self, key: &str) -> String {
+        format!("{}.{key}", self.path)
+    }
+
+    fn error(&mut self, key: &str, fault: &Fault) {
+        let path = self.at(key);
+        self.parsed.error_at(&path, fault);
+    }
+
+    fn placement(&mut self) -> Option<Placement> {
+        let config = self.config;
+        let keys = [
+            ("name", config.name.is_some()),
+            ("provider", config.provider.is_some()),
+            ("model", config.model.is_some()),
+            ("zone", config.zone.is_some()),
+            ("clearance", config.clearance.is_some()),
+            ("price", config.price.is_some()),
+        ];
+        let path = self.path.clone();
+        self.parsed.require(&path, "placement", &keys);
+        if (config.zone, config.clearance) == (Some(Zone::PublicCloud), Some(DataClass::Restricted)) {
+            self.error("clearance", &Fault::PublicRestricted);
+        }
+        let timeouts = self.timeouts();
+        let provider = config.provider.and_then(|kind| self.provider(kind));
+        Some(Placement {
+            name: config.name.clone()?,
+            provider: provider?,
+            model: config.model.clone()?,
+            zone: config.zone?,
+            region: config.region.clone(),
+            clearance: config.clearance?,
+            pricing: match config.price? {
+                PriceConfig::Card(card) => Pricing::Priced(card),
+                PriceConfig::Unpriced => Pricing::Unpriced,
+            },
+            timeouts,
+            source: line_of(self.parsed, &self.path),
+        })
+    }
+
+    fn provider(&mut self, kind: ProviderKind) -> Option<Provider> {
+        if kind == ProviderKind::Simulated {
+            for (key, is_there) in
+                [("base_url", self.config.base_url.is_some()), ("api_key", self.config.api_key.is_some())]
+            {
+                if is_there {
+                    let name = self.config.name.as_ref().map(ToString::to_string).unwrap_or_default();
+                    self.error(key, &Fault::UrlOfSimulated(name));
+                }
+            }
+        }
+        if kind != ProviderKind::AzureOpenAi && self.config.api_version.is_some() {
+            let placement = self.config.name.as_ref().map(ToString::to_string).unwrap_or_default();
+            let provider = match kind {
+                ProviderKind::Anthropic => "anthropic",
+                ProviderKind::Simulated => "simulated",
+                ProviderKind::OpenAi | ProviderKind::AzureOpenAi => "openai",
+            };
+            self.error("api_version", &Fault::NotUsed { placement, provider, key: "api_version" });
+        }
+        if kind == ProviderKind::Simulated {
+            return Some(Provider::Simulated);
+        }
+        let base_url = self.base_url();
+        let api_key = self.api_key();
+        let base_url = base_url?;
+        match kind {
+            ProviderKind::OpenAi => Some(Provider::OpenAi { base_url, api_key }),
+            ProviderKind::Anthropic => Some(Provider::Anthropic { base_url, api_key }),
+            ProviderKind::AzureOpenAi => {
+                let path = self.path.clone();
+                let is_there = self.config.api_version.is_some();
+                self.parsed.require(&path, "placement", &[("api_version", is_there)]);
+                let api_version = self.config.api_version.clone()?;
+                Some(Provider::AzureOpenAi { base_url, api_key, api_version })
+            }
+            ProviderKind::Simulated => Some(Provider::Simulated),
+        }
+    }
+
+    fn base_url(&mut self) -> Option<Uri> {
+        let Some(text) = &self.config.base_url else {
+            let path = self.path.clone();
+            if self.parsed.is_absent(&self.at("base_url")) {
+                let fault = Fault::Missing {
+                    key: "base_url".to_owned(),
+                    table: "`[[placement]]`".to_owned(),
+                    hint: missing_hint("placement", "base_url"),
+                };
+                self.parsed.error_at(&format!("{path}.base_url"), &fault);
+            }
+            return None;
+        };
+        let checked = web_address(text).and_then(|uri| {
+            let is_plain = uri.scheme_str() == Some("http");
+            let leaves = is_plain && !is_loopback(&uri);
+            if leaves && self.config.zone == Some(Zone::PublicCloud) {
+                Err(Fault::UrlPlain { url: text.clone() })
+            } else {
+                Ok(uri)
+            }
+        });
+        checked.map_err(|fault| self.error("base_url", &fault)).ok()
+    }
+
+    fn api_key(&mut self) -> Option<Secret> {
+        let source = self.config.api_key.as_ref()?;
+        match self.secret(source) {
+            Ok(secret) => secret,
+            Err(fault) => {
+                self.error("api_key", &fault);
+                None
+            }
+        }
+    }
+
+    fn secret(&mut self, source: &SecretSource) -> Result<Option<Secret>, Fault> {
+        let is_required = self.inputs.secrets == Secrets::Required;
+        let (whence, text) = match (&source.env, &source.file) {
+            (Some(variable), _) => {
+                // A secret that was pasted here must not be echoed; few of them look like this.
+                if !is_variable_name(variable) {
+                    return Err(Fault::SecretVariableName);
+                }
+                if !is_required {
+                    return Ok(None);
+                }
+                let text = (self.inputs.environment)(variable)
+                    .ok_or_else(|| Fault::SecretVariable(variable.clone()))?;
+                (format!("the environment variable `{variable}`"), text)
+            }
+            (None, Some(file)) if is_required => (format!("the file `{file}`"), self.secret_file(file)?),
+            _ => return Ok(None),
+        };
+        let text = text.trim_end_matches(['\n', '\r']);
+        if text.is_empty() {
+            return Err(Fault::SecretEmpty(whence));
+        }
+        // It becomes a header's value.
+        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(Fault::SecretUnfit(whence));
+        }
+        Ok(Some(Secret::new(text)))
+    }
+
+    fn secret_file(&mut self, file: &str) -> Result<String, Fault> {
+        let path = self.folder.join(file);
+        self.watched.push(path.clone());
+        let text = files::read_text(&path, SECRET_FILE_MIB_MAX).map_err(|error| match error {
+            ReadError::Unreadable(reason) => {
+                Fault::Unreadable { what: "secret file", path: path.display().to_string(), reason }
+            }
+            ReadError::TooLarge(most_mib) => {
+                Fault::TooLarge { what: "secret file", path: path.display().to_string(), most_mib }
+            }
+        })?;
+        if files::is_open_to_others(&path) {
+            let at = self.at("api_key");
+            self.parsed.warn_at(&at, &Fault::SecretFileOpen(path.display().to_string()));
+        }
+        Ok(text)
+    }
+
+    fn timeouts(&mut self) -> Timeouts {
+        let TimeoutsConfig { connect_ms, first_byte_ms, idle_ms } = self.config.timeouts;
+        for (key, value) in [("connect_ms", connect_ms), ("first_byte_ms", first_byte_ms), ("idle_ms", idle_ms)] {
+            if value == 0 || value > TIMEOUT_MS_MAX {
+                let fault = Fault::OutOfRange { path: key.to_owned(), value, least: 1, most: TIMEOUT_MS_MAX };
+                self.error(&format!("timeouts.{key}"), &fault);
+            }
+        }
+        Timeouts { connect_ms, first_byte_ms, idle_ms }
+    }
+}
+
+/// A name as shells export it, in capitals: what looks otherwise may be a pasted secret.
+fn is_variable_name(text: &str) -> bool {
+    text.len() <= 64
+        && text.starts_with(|c: char| c.is_ascii_uppercase() || c == '_')
+        && text.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+}
+
+/// An absolute `http` or `https` address without user, query and fragment; a slash at its end is dropped,
+/// so that paths can be appended.
+pub(crate) fn web_address(text: &str) -> Result<Uri, Fault> {
+    if text.contains('@') {
+        return Err(Fault::UrlCredentials);
+    }
+    if text.contains(['?', '#']) {
+        return Err(Fault::UrlQuery);
+    }
+    let bad = || Fault::Url { url: text.chars().take(128).collect() };
+    let uri: Uri = text.trim_end_matches('/').parse().map_err(|_| bad())?;
+    let has_host = uri.host().is_some_and(|host| !host.is_empty());
+    if !matches!(uri.scheme_str(), Some("http" | "https")) || !has_host {
+        return Err(bad());
+    }
+    Ok(uri)
+}
+
+fn is_loopback(uri: &Uri) -> bool {
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_absolute_and_carry_no_secret() {
+        assert_eq!(web_address("https://api.openai.com/v1/").unwrap().path(), "/v1");
+        for bad in ["api.openai.com/v1", "ftp://x/", "https://", "https:///v1", "/v1", "", "https://a b/"] {
+            assert!(matches!(web_address(bad), Err(Fault::Url { .. })), "{bad}");
+        }
+        let error = web_address("https://me:hunter2@example.com").unwrap_err();
+        assert!(!error.to_string().contains("hunter2"));
+        assert!(matches!(web_address("https://x/?key=1"), Err(Fault::UrlQuery)));
+        assert!(is_loopback(&web_address("http://[::1]:8000/v1").unwrap()));
+        assert!(!is_loopback(&web_address("http://10.0.0.1/v1").unwrap()));
+    }
+}

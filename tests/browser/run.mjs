@@ -1,0 +1,158 @@
+// The console in a real Chromium, on the demo organisation. Run by `cargo xtask test --only browser`.
+//
+// Each page, light and dark, wide and narrow: no accessibility violation that axe finds, nothing that
+// overflows, no error or policy violation in the browser's console, and a screenshot to look at. Beyond
+// that: the one-time link signs in once, pages are closed without a session, every link resolves, the
+// policy header stands, and the little chat streams an answer.
+
+import assert from "node:assert/strict";
+
+import { check, count, links, openBrowser, pageReport, startPintle, stopAll, summary } from "./support.mjs";
+
+const SCHEMES = ["light", "dark"];
+const WIDTHS_PX = [1280, 390];
+// A valid IBAN of a bank's own documentation, not a customer's.
+const IBAN = "DE89370400440532013000";
+
+let pintle;
+let browser;
+// Pages to visit, by the name of their screenshots. Those of one thing are found on the list of all.
+const pages = new Map([
+  ["overview", "/console"],
+  ["use-cases", "/console/use-cases"],
+  ["requests", "/console/requests"],
+  ["try", "/console/try"],
+]);
+
+async function ask(text) {
+  const before = await browser.text();
+  const form = await browser.find("form:has(textarea)");
+  const box = await browser.findIn(form, "textarea");
+  await box.clear();
+  await box.sendKeys(text);
+  await (await browser.findIn(form, "button:not([type=button])")).click();
+  // The built-in provider says in each answer that it is simulated.
+  return browser.until("a streamed answer", async () => {
+    const now = await browser.text();
+    return count(now, /simulated/gi) > count(before, /simulated/gi) ? now : null;
+  });
+}
+
+async function main() {
+  pintle = await startPintle();
+  browser = await openBrowser();
+
+  await check("pages are closed without a session", async () => {
+    for (const path of pages.values()) {
+      const answer = await fetch(pintle.url + path, { redirect: "manual" });
+      assert.notEqual(answer.status, 200, path);
+      assert.ok(answer.status < 500, `${path} answers ${answer.status}`);
+    }
+  });
+
+  const signedIn = await check("the one-time link signs in, once", async () => {
+    const link = await pintle.setupLink();
+    await browser.open(link);
+    if (!(await browser.path()).startsWith("/console") || (await browser.has("input[name=token]"))) {
+      // The link may ask for one press of a button, so that a preview of it does not use it up.
+      await (await browser.find("form button:not([type=button])")).click();
+    }
+    await browser.until("the console", async () => (await browser.path()).startsWith("/console"));
+    assert.equal((await fetch(`${pintle.url}/console`, { headers: await browser.cookieHeader() })).status, 200);
+    const again = await fetch(link, { redirect: "manual" });
+    assert.equal(again.headers.get("set-cookie"), null, "a used link gives no session");
+    for (const cookie of await browser.cookies()) {
+      assert.ok(cookie.httpOnly, `${cookie.name} is closed to scripts`);
+      assert.ok(["Strict", "Lax"].includes(cookie.sameSite), `${cookie.name} stays on this site`);
+    }
+  });
+  // Without a session every further check would only repeat the failure.
+  if (!signedIn) return;
+
+  await check("the chat streams an answer and shows what was found", async () => {
+    await browser.open(`${pintle.url}/console/try`);
+    await ask("Good morning. Who are you, in one sentence?");
+    const shown = await ask(`Please check whether ${IBAN} is written correctly.`);
+    assert.match(shown, /IBAN/);
+    await browser.screenshot("try-answered");
+    browser.assertQuiet(await browser.complaints());
+  });
+
+  await check("lists lead to their items", async () => {
+    for (const name of ["use-cases", "requests"]) {
+      await browser.open(pintle.url + pages.get(name));
+      const paths = (await links(browser, pintle.url)).filter((path) => path.startsWith(`/console/${name}/`));
+      assert.ok(paths.length > 0, `/console/${name} lists nothing`);
+      pages.set(`${name}-one`, paths[0]);
+    }
+  });
+
+  const backgrounds = new Map();
+  for (const [name, path] of pages) {
+    for (const scheme of SCHEMES) {
+      for (const width of WIDTHS_PX) {
+        await check(`${path}, ${scheme}, ${width} px`, async () => {
+          await browser.look(scheme, width);
+          await browser.open(pintle.url + path);
+          // First the picture: it helps most when the rest fails.
+          await browser.screenshot(`${name}-${scheme}-${width}`);
+          const report = await pageReport(browser);
+          assert.ok(report.title.trim(), "the page has a title");
+          assert.ok(report.overflow_px <= 0, `the page is ${report.overflow_px} px too wide`);
+          assert.deepEqual(report.violations, [], "accessibility");
+          browser.assertQuiet(await browser.complaints());
+          backgrounds.set(scheme, report.background);
+        });
+      }
+    }
+  }
+
+  await check("dark differs from light", async () => {
+    assert.notEqual(backgrounds.get("dark"), backgrounds.get("light"));
+  });
+
+  await check("every link resolves", async () => {
+    const seen = new Set();
+    const broken = [];
+    for (const path of pages.values()) {
+      await browser.open(pintle.url + path);
+      for (const link of await links(browser, pintle.url)) {
+        if (seen.has(link)) continue;
+        seen.add(link);
+        const answer = await fetch(pintle.url + link, { headers: await browser.cookieHeader() });
+        if (answer.status >= 400) broken.push(`${link} on ${path}: ${answer.status}`);
+        await answer.arrayBuffer();
+      }
+    }
+    assert.deepEqual(broken, []);
+    assert.ok(seen.size >= pages.size, "links were found");
+  });
+
+  await check("the policy header stands on every page", async () => {
+    for (const path of pages.values()) {
+      const answer = await fetch(pintle.url + path, { headers: await browser.cookieHeader() });
+      const policy = answer.headers.get("content-security-policy") ?? "";
+      assert.match(policy, /default-src '(none|self)'/, path);
+      assert.doesNotMatch(policy, /unsafe-inline|unsafe-eval|https?:|\*/, path);
+    }
+  });
+
+  await check("the console works without JavaScript", async () => {
+    await browser.withoutScripts(async () => {
+      for (const path of pages.values()) {
+        await browser.open(pintle.url + path);
+        assert.ok((await browser.text()).trim(), `${path} is empty`);
+      }
+    });
+  });
+}
+
+try {
+  await main();
+} catch (error) {
+  console.log(`FAIL the tests could not go on\n${error.stack}`);
+  process.exitCode = 1;
+} finally {
+  await stopAll(pintle, browser);
+  if (summary() > 0) process.exitCode = 1;
+}
