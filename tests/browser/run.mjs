@@ -153,6 +153,6 @@ try {
   console.log(`FAIL the tests could not go on\n${error.stack}`);
   process.exitCode = 1;
 } finally {
-  await stopAll(pintle, browser);
+  await stopAll();
   if (summary() > 0) process.exitCode = 1;
 }

@@ -17,6 +17,8 @@ const PATIENCE_MS = 20_000;
 const LIMIT_MS = 600_000;
 const axe = await readFile(createRequire(import.meta.url).resolve("axe-core"), "utf8");
 const counts = { passed: 0, failed: 0 };
+// What must be stopped before this process ends, latest first.
+const running = [];
 
 function needed(variable) {
   const value = process.env[variable];
@@ -94,7 +96,8 @@ export async function startPintle() {
     if ((mode & 0o077) !== 0) throw new Error("the set-up link can be read by others");
     return (await readFile(file, "utf8")).trim();
   };
-  return { url, setupLink, stop };
+  running.unshift({ stop });
+  return { url, setupLink };
 }
 
 async function freePort() {
@@ -131,7 +134,9 @@ export async function openBrowser() {
     await service.kill();
     throw error;
   }
-  return new Browser(driver, profile, shots);
+  const browser = new Browser(driver, profile, shots);
+  running.unshift(browser);
+  return browser;
 }
 
 class Browser {
@@ -186,8 +191,11 @@ class Browser {
   }
 
   async stop() {
-    await this.driver.quit();
-    await rm(this.profile, { recursive: true, force: true, maxRetries: 5 });
+    try {
+      await this.driver.quit();
+    } finally {
+      await rm(this.profile, { recursive: true, force: true, maxRetries: 5 });
+    }
   }
 }
 
@@ -223,16 +231,28 @@ export async function pageReport(browser) {
   return { ...rest, violations: shown };
 }
 
-// Stops what runs. Errors are shown but stop nothing else from being stopped.
-export async function stopAll(...running) {
-  for (const one of running) {
-    await one?.stop().catch((error) => console.log(`could not stop: ${error.message}`));
-  }
-  clearTimeout(limit);
+// Stops what runs, once. Errors are shown but stop nothing else from being stopped.
+let stopping = null;
+export function stopAll() {
+  stopping ??= (async () => {
+    clearTimeout(limit);
+    for (const one of running) {
+      await one.stop().catch((error) => console.log(`could not stop: ${error.message}`));
+    }
+  })();
+  return stopping;
+}
+
+async function giveUp() {
+  // Stopping may hang for the reason that made it necessary.
+  await Promise.race([stopAll(), delay(PATIENCE_MS)]);
+  process.exit(1);
 }
 
 const limit = setTimeout(() => {
   console.log(`the checks did not end within ${LIMIT_MS} ms`);
-  process.exit(1);
+  giveUp();
 }, LIMIT_MS);
-for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(1));
+for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, giveUp);
+// Nobody reads on.
+process.stdout.on("error", giveUp);

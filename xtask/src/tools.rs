@@ -5,12 +5,16 @@ use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
 
 /// Errors of this tool are sentences for the person at the terminal; nobody matches on them.
 pub(crate) type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+/// How long a child may take to stop when it is asked to.
+const TIME_TO_STOP: Duration = Duration::from_secs(25);
 
 /// The root of the checkout: the nearest folder upwards whose manifest declares a workspace.
 pub(crate) fn root() -> Outcome<PathBuf> {
@@ -115,12 +119,20 @@ fn shown(command: &Command) -> String {
         .join(" ")
 }
 
-/// A child process that does not outlive this value.
+/// A child process that does not outlive this value. It is asked first, so that it can stop what it
+/// started itself, and killed when it does not listen.
 #[derive(Debug)]
 pub(crate) struct Stopped(pub(crate) Child);
 
 impl Drop for Stopped {
     fn drop(&mut self) {
+        if !matches!(self.0.try_wait(), Ok(Some(_))) {
+            let asked = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status();
+            let until = Instant::now() + TIME_TO_STOP;
+            while asked.is_ok() && Instant::now() < until && matches!(self.0.try_wait(), Ok(None)) {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
         // An error means that it has ended already, which is what is wanted.
         let _ = self.0.kill();
         let _ = self.0.wait();

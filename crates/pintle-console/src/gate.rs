@@ -33,7 +33,9 @@ pub(crate) async fn gate(State(app): State<App>, mut request: Request, next: Nex
         Err(error) => return finish(&app, None, access, "none", Problem::internal(&error).into_response()),
     };
     let id = id.to_string();
-    let (caller, response) = match admit(&app, &request, access).await {
+    // Read before anything waits: a request cannot be lent to another thread.
+    let claim = claim(&app, &request, access);
+    let (caller, response) = match admit(&app, claim, access).await {
         Ok(Some(caller)) => {
             request.extensions_mut().insert(caller.clone());
             (Some(caller), next.run(request).await)
@@ -44,31 +46,53 @@ pub(crate) async fn gate(State(app): State<App>, mut request: Request, next: Nex
     finish(&app, caller.as_ref(), access, &id, response)
 }
 
-/// Who calls, if that matters, or the answer that turns the caller away.
-async fn admit(app: &App, request: &Request, access: Access) -> Result<Option<Caller>, Response> {
-    let headers = request.headers();
+/// What the head of a call says about who makes it.
+enum Claim {
+    /// Nobody asks.
+    Anybody,
+    /// Whoever may read the token's file.
+    Token,
+    /// A browser, with its session's secret if it sent one.
+    Browser(Option<String>),
+}
+
+/// Reads the head of a call, or answers what must not go further.
+fn claim(app: &App, request: &Request, access: Access) -> Result<Claim, Problem> {
     if access == Access::Api
-        && let Some(presented) = headers.get(header::AUTHORIZATION)
+        && let Some(presented) = request.headers().get(header::AUTHORIZATION)
     {
         // A wrong token is refused, also where a good session came with it: it was meant.
         return match bearer(presented) {
-            Some(token) if is_token(app, token) => Ok(Some(Caller { name: "cli".to_owned() })),
-            _ => Err(Problem::unauthenticated("the token is not this server's").into_response()),
+            Some(token) if is_token(app, token) => Ok(Claim::Token),
+            _ => Err(Problem::unauthenticated("the token is not this server's")),
         };
     }
     if !request.method().is_safe() && !is_same_origin(request) {
-        return Err(Problem::cross_origin().into_response());
+        return Err(Problem::cross_origin());
     }
-    if access == Access::Public {
-        return Ok(None);
+    match access {
+        Access::Public => Ok(Claim::Anybody),
+        _ => Ok(Claim::Browser(cookie(request.headers()).map(str::to_owned))),
     }
-    match session(app, headers).await? {
-        Some(caller) => Ok(Some(caller)),
-        None if access == Access::Page => Err(Redirect::to(SIGN_IN).into_response()),
-        None => {
-            Err(Problem::unauthenticated("neither a token nor a session came with this").into_response())
+}
+
+/// Who calls, if that matters, or the answer that turns the caller away.
+async fn admit(app: &App, claim: Result<Claim, Problem>, access: Access) -> Result<Option<Caller>, Response> {
+    let token = match claim.map_err(IntoResponse::into_response)? {
+        Claim::Anybody => return Ok(None),
+        Claim::Token => return Ok(Some(Caller { name: "cli".to_owned() })),
+        Claim::Browser(token) => token,
+    };
+    if let Some(token) = token {
+        let found = app.parts.sessions.find(&token).await;
+        if let Some(signed_in) = found.map_err(|error| Problem::from(error).into_response())? {
+            return Ok(Some(Caller { name: signed_in.person }));
         }
     }
+    if access == Access::Page {
+        return Err(Redirect::to(SIGN_IN).into_response());
+    }
+    Err(Problem::unauthenticated("neither a token nor a session came with this").into_response())
 }
 
 fn bearer(value: &HeaderValue) -> Option<&str> {
@@ -79,13 +103,6 @@ fn bearer(value: &HeaderValue) -> Option<&str> {
 fn is_token(app: &App, presented: &str) -> bool {
     let expected = app.parts.admin_token.expose();
     !expected.is_empty() && bool::from(presented.as_bytes().ct_eq(expected.as_bytes()))
-}
-
-async fn session(app: &App, headers: &HeaderMap) -> Result<Option<Caller>, Response> {
-    let Some(token) = cookie(headers) else { return Ok(None) };
-    let found = app.parts.sessions.find(token).await;
-    let found = found.map_err(|error| Problem::from(error).into_response())?;
-    Ok(found.map(|signed_in| Caller { name: signed_in.person }))
 }
 
 /// The session's secret, if the browser sent one.

@@ -9,8 +9,8 @@ use std::{
 };
 
 use pintle_core::{DataClass, Finding, Origin, Transformation};
-use pintle_guard::{Guard, Pseudonyms};
-use pintle_llm::ChatRequest;
+use pintle_guard::{Guard, Match, Pseudonyms};
+use pintle_llm::{ChatRequest, TextField};
 use pintle_policy::Content;
 
 use crate::fleet::Station;
@@ -29,7 +29,7 @@ impl Scanned {
     pub(crate) fn new(request: ChatRequest, guard: &Guard) -> Self {
         let mut findings = Vec::new();
         request.for_each_text(&mut |field| {
-            let matches = guard.scan(field.text());
+            let matches = scan_field(guard, field);
             if matches.is_empty() {
                 return;
             }
@@ -80,6 +80,33 @@ impl Scanned {
     }
 }
 
+/// Labelled texts longer than this bring their context with them.
+const LABELLED_BYTES_MAX: usize = 256;
+/// Names of the protocol's own fields, which say nothing about what stands in them.
+const PLAIN_LABELS: [&str; 8] =
+    ["content", "text", "arguments", "input", "description", "name", "refusal", "reasoning_content"];
+
+/// Scans one text. The name of the field that it stands in counts as the word before it, so that
+/// `{"ssn": "078051120"}` is seen for what it is.
+pub(crate) fn scan_field(guard: &Guard, field: &TextField<'_>) -> Vec<Match> {
+    let text = field.text();
+    let label = field.label().filter(|label| {
+        text.len() <= LABELLED_BYTES_MAX && label.len() <= 64 && !PLAIN_LABELS.contains(label)
+    });
+    let Some(label) = label.filter(|_| text.bytes().any(|byte| byte.is_ascii_digit())) else {
+        return guard.scan(text);
+    };
+    let words: String = label.chars().map(|c| if c.is_alphanumeric() { c } else { ' ' }).collect();
+    let before = words.len() + 2;
+    let mut found = guard.scan(&format!("{words}: {text}"));
+    found.retain(|found| found.start >= before);
+    for found in &mut found {
+        found.start -= before;
+        found.end -= before;
+    }
+    found
+}
+
 /// The forms that one request may leave in: as it is, and transformed, each made when first asked for and
 /// scanned again, so that what a transformation leaves is seen and not assumed.
 pub(crate) struct Forms {
@@ -126,10 +153,10 @@ impl Forms {
         if transformation == Transformation::Pseudonymise {
             request.for_each_text(&mut |field| pseudonyms.reserve_from(field.text()));
         }
-        let is_sensitive = |found: &pintle_guard::Match| found.class > DataClass::default();
+        let is_sensitive = |found: &Match| found.class > DataClass::default();
         request
             .map_texts(&mut |field| {
-                let matches = self.guard.scan(field.text());
+                let matches = scan_field(&self.guard, field);
                 if !matches.iter().any(is_sensitive) {
                     return None;
                 }

@@ -29,6 +29,8 @@ use crate::{
 
 /// A whole answer is at most so long.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// Bodies up to this size are parsed and scanned where they are: that takes less than a millisecond.
+const INLINE_BYTES_MAX: usize = 128 * 1024;
 /// A provider that asks for more patience than this is left alone; the request tries elsewhere or ends.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
@@ -52,7 +54,7 @@ async fn governed(
     body: Body,
 ) -> Result<Answered, Stop> {
     let admitted = admit(life, loaded, admission, body).await?;
-    let classified = classify(life, loaded, admitted);
+    let classified = classify(life, loaded, admitted).await?;
     let decided = decide(life, loaded, &classified)?;
     let routed = route(life, decided);
     let reserved = reserve(life, loaded, &routed)?;
@@ -96,6 +98,8 @@ fn identify(gateway: &Arc<Gateway>, loaded: &Loaded, caller: Caller) -> Result<(
 struct Admitted<'a> {
     admission: &'a Admission,
     request: ChatRequest,
+    /// Of the body, in bytes.
+    size: usize,
     stations: Vec<Arc<Station>>,
     deadline: Instant,
     deadline_s: u64,
@@ -118,7 +122,10 @@ async fn admit<'a>(
     let place = Arc::clone(&loaded.total).try_acquire_owned().map_err(|_| Stop::Overloaded)?;
     let read = body::read(body, limits.body_mib, &gateway.body_memory);
     let received = tokio::time::timeout_at(deadline, read).await.map_err(|_| Stop::SlowBody)??;
-    let request = ChatRequest::parse(&received.bytes).map_err(Stop::Request)?;
+    let bytes = received.bytes;
+    let size = bytes.len();
+    let parsed = off_the_threads(size, move || ChatRequest::parse(&bytes)).await?;
+    let request = parsed.map_err(Stop::Request)?;
     life.occupy(Occupied { _busy: busy, _place: place, _memory: received.memory });
     life.note(|record| {
         record.model = request.model().chars().take(128).collect::<String>().into();
@@ -142,7 +149,18 @@ async fn admit<'a>(
         };
         return Err(Stop::Refused(Box::new(refusal)));
     }
-    Ok(Admitted { admission, request, stations, deadline, deadline_s })
+    Ok(Admitted { admission, request, size, stations, deadline, deadline_s })
+}
+
+/// Work that grows with the body goes off the async threads when the body is large: they serve others.
+async fn off_the_threads<T: Send + 'static>(
+    size: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Stop> {
+    if size <= INLINE_BYTES_MAX {
+        return Ok(work());
+    }
+    tokio::task::spawn_blocking(work).await.map_err(|_| Stop::Internal("a large request could not be read"))
 }
 
 fn known_models(loaded: &Loaded) -> Vec<String> {
@@ -163,16 +181,21 @@ struct Classified<'a> {
 }
 
 /// Guards every text of the request. Findings give the data class.
-fn classify<'a>(life: &mut Life, loaded: &Loaded, admitted: Admitted<'a>) -> Classified<'a> {
+async fn classify<'a>(
+    life: &mut Life,
+    loaded: &Loaded,
+    admitted: Admitted<'a>,
+) -> Result<Classified<'a>, Stop> {
     life.enter(Phase::Classify);
-    let scanned = Arc::new(Scanned::new(admitted.request, &loaded.guard));
+    let Admitted { admission, request, size, stations, deadline, deadline_s } = admitted;
+    let guard = Arc::clone(&loaded.guard);
+    let scanned = Arc::new(off_the_threads(size, move || Scanned::new(request, &guard)).await?);
     life.note(|record| {
         record.request_scan = ScanState::Complete;
         record.class = Some(scanned.class());
         record.add_findings(scanned.findings().iter().cloned());
     });
-    let Admitted { admission, stations, deadline, deadline_s, .. } = admitted;
-    Classified { admission, scanned, stations, deadline, deadline_s }
+    Ok(Classified { admission, scanned, stations, deadline, deadline_s })
 }
 
 // ── decide ───────────────────────────────────────────────────────────────────────────────────────────
@@ -636,7 +659,15 @@ fn give_up(life: &mut Life, tries: Tries) -> Stop {
 /// A guarded answer: whole, or a stream that guards itself as it goes.
 enum Answered {
     Whole(bytes::Bytes),
-    Stream { upstream: Upstream, protocol: Protocol, screen: Screen, facts: StreamFacts },
+    Stream(Box<Streaming>),
+}
+
+/// What a stream goes on with.
+struct Streaming {
+    upstream: Upstream,
+    protocol: Protocol,
+    screen: Screen,
+    facts: StreamFacts,
 }
 
 /// Guards the answer. A whole one is guarded and settled here; a streamed one goes through the same in
@@ -647,7 +678,7 @@ async fn screen(life: &mut Life, called: Called) -> Result<Answered, Stop> {
     let station = Arc::clone(cleared.station());
     let protocol = station.connector().protocol();
     if is_stream && is_event_stream(&upstream) {
-        return Ok(Answered::Stream { upstream, protocol, screen, facts });
+        return Ok(Answered::Stream(Box::new(Streaming { upstream, protocol, screen, facts })));
     }
     let broken = || Stop::ProviderBroken { placement: facts.placement.clone() };
     let body = read_answer(&mut upstream, &facts).await?;
@@ -759,8 +790,8 @@ pub(crate) fn settle(life: &mut Life, measured: Measured) {
 fn record(life: Life, answer: Answered) -> Recorded {
     match answer {
         Answered::Whole(body) => life.answer(body),
-        Answered::Stream { upstream, protocol, screen, facts } => {
-            life.stream(|life| AnswerStream::new(life, upstream.body, protocol, screen, facts).into_body())
-        }
+        Answered::Stream(it) => life.stream(|life| {
+            AnswerStream::new(life, it.upstream.body, it.protocol, it.screen, it.facts).into_body()
+        }),
     }
 }

@@ -5,8 +5,10 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use pintle_core::{DataClass, Finding, Origin, Place};
 use pintle_guard::{AnswerWindow, Guard, Match, Pseudonyms, RestoreWindow, Treatment, Treatments};
-use pintle_llm::{ChatAnswer, RewriteError};
+use pintle_llm::{ChatAnswer, RewriteError, TextField};
 use pintle_policy::{AnswerRule, AnswerTable};
+
+use crate::content::scan_field;
 
 /// A text of a streamed answer that can be scanned only when it is complete may be so long.
 const HELD_BYTES_MAX: usize = 1 << 20;
@@ -79,9 +81,13 @@ impl Screen {
         self.treatments == Treatments::PASS && self.pseudonyms.is_empty()
     }
 
-    /// One complete text: noted, masked, restored. `None` when it stays as it is.
-    fn text(&mut self, text: &str, place: impl Fn() -> Place) -> Option<String> {
-        let found = self.guard.scan(text);
+    /// One field of an answer: noted, masked, restored. `None` when it stays as it is.
+    fn field(&mut self, field: &TextField<'_>) -> Option<String> {
+        let found = scan_field(&self.guard, field);
+        self.text(field.text(), found, || field.place())
+    }
+
+    fn text(&mut self, text: &str, found: Vec<Match>, place: impl Fn() -> Place) -> Option<String> {
         let treatments = self.treatments;
         let masked = found
             .iter()
@@ -99,7 +105,7 @@ impl Screen {
     pub(crate) fn whole(&mut self, answer: &mut ChatAnswer) -> Result<(), RewriteError> {
         let mut changed: BTreeSet<u32> = BTreeSet::new();
         answer.map_texts(&mut |field| {
-            let new = self.text(field.text(), || field.place());
+            let new = self.field(field);
             if new.is_some() {
                 changed.extend(field.message());
             }
@@ -113,7 +119,8 @@ impl Screen {
 
     /// Guards a text that comes in one piece within a stream.
     pub(crate) fn piece(&mut self, text: &mut String, place: impl Fn() -> Place) {
-        if let Some(new) = self.text(text, place) {
+        let found = self.guard.scan(text);
+        if let Some(new) = self.text(text, found, place) {
             *text = new;
         }
     }
@@ -125,9 +132,7 @@ impl Screen {
         choice: u32,
         tool: Option<u32>,
     ) -> Result<Option<String>, RewriteError> {
-        pintle_llm::map_argument_texts(arguments, choice, tool, &mut |field| {
-            self.text(field.text(), || field.place())
-        })
+        pintle_llm::map_argument_texts(arguments, choice, tool, &mut |field| self.field(field))
     }
 
     /// A window over a text that arrives in pieces.

@@ -28,35 +28,38 @@ pub(crate) struct Page<'t> {
     pub(crate) complete: bool,
 }
 
+/// The last match, mask or pseudonym that ends on the page. Context does not reach back over it, so that what
+/// stands before a value supports the same neighbours as what stands before its mask.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Previous {
+    /// Where it ends: an index into the page's text. It may lie after the position where matches overlap.
+    pub(crate) end: usize,
+    pub(crate) detector: DetectorId,
+}
+
+/// How close the previous match must be to support one of its own kind, in bytes.
+const NEIGHBOUR_DISTANCE_MAX: usize = 32;
+
 /// A detector's view from one position.
 pub(crate) struct Probe<'t> {
     text: &'t str,
     at: usize,
     complete: bool,
     starved: Cell<bool>,
-    /// Context does not reach back over the previous match: index into `text`.
-    context_floor: usize,
-    /// The kind of the previous match, if it ended close by.
-    neighbour: Option<DetectorId>,
+    previous: Option<Previous>,
     /// The folded words before the position, once asked for.
     near: OnceCell<String>,
 }
 
 impl<'t> Probe<'t> {
     /// A view from byte `at` of the page.
-    pub(crate) fn new(
-        page: &Page<'t>,
-        at: usize,
-        context_floor: usize,
-        neighbour: Option<DetectorId>,
-    ) -> Probe<'t> {
+    pub(crate) fn new(page: &Page<'t>, at: usize, previous: Option<Previous>) -> Probe<'t> {
         Probe {
             text: page.text,
             at,
             complete: page.complete,
             starved: Cell::new(false),
-            context_floor,
-            neighbour,
+            previous,
             near: OnceCell::new(),
         }
     }
@@ -82,12 +85,13 @@ impl<'t> Probe<'t> {
         }
     }
 
-    /// The byte `count` before the position (1 is the one just before); 0 before the start.
+    /// The byte `count` before the position (1 is the one just before); 0 before the start, and in or before the
+    /// previous match: what follows that is tied to nothing. Were it tied to a value and not to the value's mask,
+    /// masking twice would mask more than once.
     pub(crate) fn back(&self, count: usize) -> u8 {
-        if count > LOOK_BACK {
-            return 0;
-        }
-        self.at.checked_sub(count).and_then(|index| self.text.as_bytes().get(index)).copied().unwrap_or(0)
+        let floor = self.previous.map_or(0, |previous| previous.end);
+        let index = self.at.checked_sub(count).filter(|index| *index >= floor && count <= LOOK_BACK);
+        index.and_then(|index| self.text.as_bytes().get(index)).copied().unwrap_or(0)
     }
 
     /// The bytes at `from..from + len`, which were read before. Empty if they are not all there.
@@ -134,13 +138,7 @@ impl<'t> Probe<'t> {
 
     /// Whether a word runs into the position.
     pub(crate) fn follows_word(&self) -> bool {
-        !starts_word(self.text, self.at)
-    }
-
-    /// Whether a match, mask or pseudonym ended `distance` bytes before the position. A value is as tied to a mask
-    /// as it was to the value that the mask replaced, or masking twice would differ from masking once.
-    pub(crate) fn follows_match(&self, distance: usize) -> bool {
-        self.context_floor > 0 && self.context_floor + distance == self.at
+        self.back(1) != 0 && !starts_word(self.text, self.at)
     }
 
     /// Whether a value may begin here, given that no word runs into it: not where a hyphen or a decimal
@@ -148,8 +146,8 @@ impl<'t> Probe<'t> {
     pub(crate) fn starts_clean(&self) -> bool {
         let before = self.back(2);
         match self.back(1) {
-            b'-' => !(before.is_ascii_alphanumeric() || self.follows_match(1)),
-            b'.' => !(before.is_ascii_digit() || self.follows_match(1)),
+            b'-' => !before.is_ascii_alphanumeric(),
+            b'.' => !before.is_ascii_digit(),
             b'+' => false,
             _ => true,
         }
@@ -158,7 +156,7 @@ impl<'t> Probe<'t> {
     /// Whether a key may begin here: not inside a longer one, or inside base64.
     pub(crate) fn starts_token(&self) -> bool {
         match self.back(1) {
-            b'-' | b'+' | b'.' => !(self.back(2).is_ascii_alphanumeric() || self.follows_match(1)),
+            b'-' | b'+' | b'.' => !self.back(2).is_ascii_alphanumeric(),
             _ => true,
         }
     }
@@ -193,10 +191,11 @@ impl<'t> Probe<'t> {
     /// a whole word, after the previous match.
     pub(crate) fn context(&self, span: usize) -> &'t str {
         let span = span.min(LOOK_BACK - 4);
-        let from = self.at.saturating_sub(span).max(self.context_floor).min(self.at);
+        let floor = self.previous.map_or(0, |previous| previous.end.min(self.at));
+        let from = self.at.saturating_sub(span).max(floor);
         let from = self.text.ceil_char_boundary(from).min(self.at);
         let window = self.text.get(from..self.at).unwrap_or_default();
-        let cut = from > self.context_floor
+        let cut = from > floor
             && from
                 .checked_sub(1)
                 .and_then(|i| self.text.as_bytes().get(i))
@@ -215,7 +214,9 @@ impl<'t> Probe<'t> {
 
     /// The kind of the match that ended shortly before, if one did.
     pub(crate) fn neighbour(&self) -> Option<DetectorId> {
-        self.neighbour
+        self.previous
+            .filter(|previous| self.at <= previous.end + NEIGHBOUR_DISTANCE_MAX)
+            .map(|previous| previous.detector)
     }
 }
 

@@ -14,12 +14,10 @@ use crate::{
     config::{GuardConfig, GuardError},
     detect::{self, BUILT_IN, CONFIDENCE_MIN, DetectorId, DetectorInfo, Hit, Tail, Word},
     dictionary::Lexicon,
-    probe::{Page, Probe, REACH, is_unspaced, is_word_byte, is_word_char, starts_word},
+    probe::{Page, Previous, Probe, REACH, is_unspaced, is_word_byte, is_word_char, starts_word},
     redact::{TOKEN_LEN_MAX, label, token_label},
 };
 
-/// How close the previous match must be to support one of its own kind, in bytes.
-const NEIGHBOUR_DISTANCE_MAX: usize = 32;
 /// Where a key of open length ends, at the latest.
 const TOKEN_LEN_CAP: usize = 16 * 1024;
 
@@ -115,7 +113,7 @@ impl Guard {
             if sweep.swallow.is_some() && !self.swallow(page, sweep, found) {
                 return;
             }
-            let next = self.next_start(page.text, sweep.position - page.base);
+            let next = self.next_start(page.text, sweep.position - page.base, sweep.edge(page));
             sweep.position = page.base + next;
             if sweep.cluster.is_some_and(|cluster| cluster.end <= sweep.position) {
                 self.close_cluster(sweep, found);
@@ -130,14 +128,16 @@ impl Guard {
         }
     }
 
-    /// The next place from `at` where something can begin: an index into `text`, its length if none.
-    fn next_start(&self, text: &str, mut at: usize) -> usize {
+    /// The next place from `at` where something can begin: an index into `text`, its length if none. A word
+    /// begins at `edge`, the end of the last match, whatever stands before.
+    fn next_start(&self, text: &str, mut at: usize, edge: Option<usize>) -> usize {
         let bytes = text.as_bytes();
+        let begins_word = |at: usize| Some(at) == edge || starts_word(text, at);
         while let Some(byte) = bytes.get(at) {
             match class_of(*byte) {
                 Class::Plain => at += 1,
                 Class::Word => {
-                    if starts_word(text, at) {
+                    if begins_word(at) {
                         match self.plain_word_len(bytes, at) {
                             Some(len) => {
                                 at += len;
@@ -147,7 +147,7 @@ impl Guard {
                         }
                     }
                     at += 1;
-                    while bytes.get(at).is_some_and(|byte| is_word_byte(*byte)) {
+                    while Some(at) != edge && bytes.get(at).is_some_and(|byte| is_word_byte(*byte)) {
                         at += 1;
                     }
                 }
@@ -167,7 +167,7 @@ impl Guard {
                         return bytes.len();
                     };
                     let begins = if is_word_char(c) {
-                        starts_word(text, at)
+                        begins_word(at)
                     } else {
                         self.lexicon.is_some() && is_unspaced(c)
                     };
@@ -209,8 +209,7 @@ impl Guard {
         sweep: &mut Sweep,
         found: &mut Vec<Match>,
     ) -> Option<usize> {
-        let (floor, neighbour) = sweep.context(page, at);
-        let probe = Probe::new(page, at, floor, neighbour);
+        let probe = Probe::new(page, at, sweep.previous(page));
         sweep.hits.clear();
         let step = match probe.byte(0) {
             b'\\' => escape_len(&probe),
@@ -423,12 +422,16 @@ impl Sweep {
         self.cluster.map_or(self.position, |cluster| cluster.start.min(self.position))
     }
 
-    /// How far back context reaches from `at` on the page, and the kind of the match before.
-    fn context(&self, page: &Page<'_>, at: usize) -> (usize, Option<DetectorId>) {
-        let Some(barrier) = self.barrier else { return (0, None) };
-        let floor = barrier.end.saturating_sub(page.base).min(at);
-        let near = page.base + at <= barrier.end + NEIGHBOUR_DISTANCE_MAX;
-        (floor, near.then_some(barrier.detector))
+    /// The last match as seen from the page. `None` if it ended before the page, out of everyone's sight.
+    fn previous(&self, page: &Page<'_>) -> Option<Previous> {
+        let Barrier { end, detector } = self.barrier?;
+        Some(Previous { end: end.checked_sub(page.base)?, detector })
+    }
+
+    /// Where on the page the last match ends, closed or not.
+    fn edge(&self, page: &Page<'_>) -> Option<usize> {
+        let end = self.cluster.map(|cluster| cluster.end).or(self.barrier.map(|barrier| barrier.end));
+        end?.checked_sub(page.base)
     }
 }
 

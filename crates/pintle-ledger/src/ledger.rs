@@ -98,7 +98,8 @@ pub(crate) struct Inner {
     clock: Arc<dyn Clock>,
     currency: Currency,
     accounts: Accounts,
-    file_budget: Option<String>,
+    /// Where the configuration sets the organisation's budget.
+    file_budget: Mutex<Option<String>>,
     journal: SharedJournal,
     pending: Mutex<Vec<Pending>>,
     pending_count: AtomicUsize,
@@ -149,7 +150,7 @@ impl Ledger {
             clock,
             currency: settings.currency,
             accounts,
-            file_budget: settings.organisation_budget.map(|(_, source)| source),
+            file_budget: Mutex::new(settings.organisation_budget.map(|(_, source)| source)),
             journal: Arc::new(journal),
             pending: Mutex::default(),
             pending_count: AtomicUsize::new(0),
@@ -219,8 +220,25 @@ impl Ledger {
 
     /// Where the configuration sets the organisation's budget, if it does.
     #[must_use]
-    pub fn organisation_budget_source(&self) -> Option<&str> {
-        self.inner.file_budget.as_deref()
+    pub fn organisation_budget_source(&self) -> Option<String> {
+        self.inner.file_budget.lock().ok()?.clone()
+    }
+
+    /// Takes over what a newly read configuration says of the organisation's budget: the limit and where
+    /// it stands. When it no longer says anything, the limit stays until somebody sets another.
+    ///
+    /// # Errors
+    /// When the accounts cannot be used.
+    pub fn set_organisation_budget_by_file(
+        &self,
+        budget: Option<(Amount, String)>,
+    ) -> Result<(), ReserveError> {
+        let mut source = self.inner.file_budget.lock().map_err(|_| ReserveError::Broken)?;
+        if let Some((limit, _)) = &budget {
+            self.inner.accounts.set_limit(Scope::Organisation, Some(*limit), self.inner.clock.now())?;
+        }
+        *source = budget.map(|(_, source)| source);
+        Ok(())
     }
 
     /// Sets or removes a hard budget; it acts at once.
@@ -229,9 +247,9 @@ impl Ledger {
     /// When the configuration file is its master, or the database fails.
     pub async fn set_budget(&self, scope: Scope, limit: Option<Amount>) -> Result<(), LedgerError> {
         if scope == Scope::Organisation
-            && let Some(source) = &self.inner.file_budget
+            && let Some(source) = self.organisation_budget_source()
         {
-            return Err(LedgerError::SetByFile(source.clone()));
+            return Err(LedgerError::SetByFile(source));
         }
         let now = self.inner.clock.now();
         store::put_budget(&self.inner.database, &scope, limit, now).await?;

@@ -21,7 +21,7 @@ pub enum RequestError {
         reason: &'static str,
         /// Line, from 1.
         line: usize,
-        /// Column in bytes, from 1.
+        /// Column in bytes, from 1; 0 in an empty line.
         column: usize,
     },
     /// Arrays and objects are nested too deeply.

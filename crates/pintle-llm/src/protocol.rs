@@ -198,6 +198,7 @@ fn is_type(text: &str) -> bool {
             | "image_url"
             | "input_audio"
             | "file"
+            | "content"
             | "refusal"
             | "function"
             | "custom"

@@ -6,7 +6,10 @@
 
 mod cli;
 mod config;
+mod greeting;
+mod process;
 mod serve;
+mod server;
 
 fn main() -> std::process::ExitCode {
     cli::main()

@@ -3,7 +3,8 @@
 
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, open, readFile, rm, writeFile } from "node:fs/promises";
+import { rmSync } from "node:fs";
+import { mkdtemp, open, readFile, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { createServer as createTcpServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -184,7 +185,10 @@ export class Pintle {
     this.process = spawn(this.binary, flags, { cwd: this.home, env, stdio: ["ignore", log.fd, log.fd] });
     this.ended = once(this.process, "exit");
     // Whatever ends this process ends the server.
-    process.on("exit", () => this.process.kill("SIGKILL"));
+    process.on("exit", () => {
+      this.process.kill("SIGKILL");
+      rmSync(this.home, { recursive: true, force: true });
+    });
     for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(1));
     this.#limit = setTimeout(() => {
       console.log(`the tests did not end within ${LIMIT_MS} ms`);
@@ -210,7 +214,6 @@ export class Pintle {
       clearTimeout(stubborn);
     }
     this.upstream.stop();
-    if (this.home) await rm(this.home, { recursive: true });
   }
 
   // The command line, against the running server.

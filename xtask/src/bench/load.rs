@@ -39,7 +39,7 @@ pub(super) fn request_body(streamed: bool) -> String {
                   warehouse asks for a second shift until the new racks stand, and the workshop for a decision on \
                   the two lathes that are due for replacement. Questions go to operations@example.com. ";
     let prompt =
-        format!("Summarise the following note in three sentences for the board. {}", report.repeat(4));
+        format!("Summarise the following note in three sentences for the board. {}", report.repeat(5));
     let options = serde_json::json!({"include_usage": true});
     let mut body = serde_json::json!({
         "model": super::process::MODEL,

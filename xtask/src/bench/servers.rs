@@ -205,7 +205,7 @@ mod tests {
     fn the_answers_have_the_promised_size() {
         let answers = Answers::new();
         assert!((550..=650).contains(&answers.whole.len()), "{}", answers.whole.len());
-        assert_eq!(answers.chunks.len(), CHUNKS, "the last carries finish, usage and [DONE]");
+        assert_eq!(answers.chunks.len(), CHUNKS + 1, "one more carries finish, usage and [DONE]");
         let request = super::super::load::request_body(true);
         assert!((1_900..=2_200).contains(&request.len()), "{}", request.len());
         assert!(request.contains("\"stream\":true"));

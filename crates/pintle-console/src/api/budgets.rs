@@ -33,7 +33,7 @@ impl Budget {
         let ledger = &app.parts.ledger;
         let money = |amount| Money::new(amount, ledger.currency());
         let set_by = match state.scope {
-            Scope::Organisation => ledger.organisation_budget_source().map(str::to_owned),
+            Scope::Organisation => ledger.organisation_budget_source(),
             Scope::UseCase(_) => None,
         };
         Budget {

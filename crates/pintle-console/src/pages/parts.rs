@@ -94,6 +94,42 @@ pub(crate) fn budget_figure(view: &View, state: &BudgetState) -> Markup {
     }
 }
 
+/// Big figure, bar, what is held, when it renews, and where it is heading.
+pub(crate) fn budget_summary(view: &View, state: &BudgetState) -> Markup {
+    let (month, renews) = (view.month(state.period.start), view.day(state.period.end));
+    html! {
+        p.figure {
+            span.big { (view.money(state.posted)) }
+            @if let Some(limit) = state.limit { span.of { " of " (view.money(limit)) } }
+        }
+        (budget_bar(view, state))
+        p.muted {
+            (month)
+            @match used_percent(state) {
+                Some(percent) => { " · " (percent) "% used · renews " (renews) },
+                None => { " · no hard limit · counts anew from " (renews) },
+            }
+            " · " (view.money(state.held)) " held for requests on their way"
+            @if let Some(pace) = pace(view, state) {
+                " · at this pace about " (view.money(pace)) " by the end of the month"
+            }
+        }
+    }
+}
+
+/// Where the month ends if it goes on as it has: spent × whole month ÷ elapsed part. Not told on the
+/// first two days, when it would be a guess.
+fn pace(view: &View, state: &BudgetState) -> Option<Amount> {
+    const TWO_DAYS_MS: i64 = 172_800_000;
+    let elapsed = view.now.as_millisecond().checked_sub(state.period.start.as_millisecond())?;
+    let whole = state.period.end.as_millisecond().checked_sub(state.period.start.as_millisecond())?;
+    if elapsed < TWO_DAYS_MS || state.posted <= Amount::ZERO {
+        return None;
+    }
+    let nanos = i128::from(state.posted.nanos()) * i128::from(whole) / i128::from(elapsed);
+    i64::try_from(nanos).ok().map(Amount::from_nanos)
+}
+
 /// What a request cost; "unpriced" and "not sent" are words, never zero.
 pub(crate) fn row_cost(view: &View, row: &RequestRow) -> Markup {
     match row.cost_nanos {

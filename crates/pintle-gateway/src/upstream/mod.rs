@@ -37,8 +37,17 @@ pub(crate) enum Protocol {
 
 /// How to reach one placement.
 pub(crate) enum Connector {
-    Http { client: HttpClient, target: Uri, headers: HeaderMap, protocol: Protocol, timeouts: Timeouts },
+    Http(Box<HttpTarget>),
     Simulated,
+}
+
+/// A provider's endpoint, ready to be sent to.
+pub(crate) struct HttpTarget {
+    client: HttpClient,
+    target: Uri,
+    headers: HeaderMap,
+    protocol: Protocol,
+    timeouts: Timeouts,
 }
 
 impl Connector {
@@ -78,12 +87,13 @@ impl Connector {
             headers.insert(name, value);
         }
         let client = dialler.client(&target, &placement.timeouts)?;
-        Ok(Connector::Http { client, target, headers, protocol, timeouts: placement.timeouts })
+        let timeouts = placement.timeouts;
+        Ok(Connector::Http(Box::new(HttpTarget { client, target, headers, protocol, timeouts })))
     }
 
     pub(crate) fn protocol(&self) -> Protocol {
         match self {
-            Connector::Http { protocol, .. } => *protocol,
+            Connector::Http(http) => http.protocol,
             Connector::Simulated => Protocol::OpenAi,
         }
     }
@@ -91,7 +101,7 @@ impl Connector {
     /// The longest pause between two pieces of an answer.
     pub(crate) fn idle(&self) -> Duration {
         match self {
-            Connector::Http { timeouts, .. } => Duration::from_millis(timeouts.idle_ms),
+            Connector::Http(http) => Duration::from_millis(http.timeouts.idle_ms),
             Connector::Simulated => Duration::from_secs(5),
         }
     }
@@ -147,33 +157,35 @@ pub(crate) async fn send(
     let model = station.placement().model.as_str();
     match station.connector() {
         Connector::Simulated => Ok(simulated::answer(cleared.request(), station.placement())),
-        Connector::Http { client, target, headers, protocol, timeouts } => {
-            let body = match protocol {
+        Connector::Http(http) => {
+            let body = match http.protocol {
                 Protocol::OpenAi => cleared.request().to_openai_body(model, true),
                 Protocol::Anthropic => cleared
                     .request()
                     .to_anthropic_body(model, default_max_tokens)
                     .map_err(SendError::Unsupported)?,
             };
-            let mut request = Request::new(Full::new(body));
-            *request.method_mut() = Method::POST;
-            *request.uri_mut() = target.clone();
-            *request.headers_mut() = headers.clone();
-            let silent_at = Instant::now() + Duration::from_millis(timeouts.first_byte_ms);
-            let until = silent_at.min(deadline);
-            match tokio::time::timeout_at(until, client.request(request)).await {
-                Err(_) if silent_at > deadline => Err(SendError::Deadline),
-                Err(_) => Err(SendError::Silent),
-                Ok(Err(error)) if error.is_connect() => Err(SendError::Connect),
-                Ok(Err(_)) => Err(SendError::Lost),
-                Ok(Ok(response)) => {
-                    let (head, body) = response.into_parts();
-                    Ok(Upstream {
-                        status: head.status,
-                        headers: head.headers,
-                        body: UpstreamBody::Http(body),
-                    })
-                }
+            http.post(body, deadline).await
+        }
+    }
+}
+
+impl HttpTarget {
+    async fn post(&self, body: Bytes, deadline: Instant) -> Result<Upstream, SendError> {
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.target.clone();
+        *request.headers_mut() = self.headers.clone();
+        let silent_at = Instant::now() + Duration::from_millis(self.timeouts.first_byte_ms);
+        let until = silent_at.min(deadline);
+        match tokio::time::timeout_at(until, self.client.request(request)).await {
+            Err(_) if silent_at > deadline => Err(SendError::Deadline),
+            Err(_) => Err(SendError::Silent),
+            Ok(Err(error)) if error.is_connect() => Err(SendError::Connect),
+            Ok(Err(_)) => Err(SendError::Lost),
+            Ok(Ok(response)) => {
+                let (head, body) = response.into_parts();
+                Ok(Upstream { status: head.status, headers: head.headers, body: UpstreamBody::Http(body) })
             }
         }
     }

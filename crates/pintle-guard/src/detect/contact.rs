@@ -12,7 +12,7 @@ const LOCAL_LEN_MAX: usize = 64;
 pub(super) fn email(probe: &Probe<'_>, word: &Word) -> Option<Hit> {
     // A later word of a longer local part begins no address of its own.
     let before = probe.back(1);
-    if is_local_sign(before) && (is_word_byte(probe.back(2)) || probe.follows_match(1)) {
+    if is_local_sign(before) && is_word_byte(probe.back(2)) {
         return None;
     }
     let mut at = word.len;
@@ -66,7 +66,10 @@ fn domain_end(probe: &Probe<'_>, from: usize) -> Option<usize> {
     loop {
         let start = offset;
         let mut letters_only = true;
-        while probe.byte(offset) != b'_' && (probe.byte(offset) == b'-' || probe.is_word(offset)) {
+        // Three hyphens in a row draw a line.
+        while probe.byte(offset) != b'_'
+            && (probe.is_word(offset) || (probe.byte(offset) == b'-' && !probe.literal(offset, "---")))
+        {
             letters_only &= !matches!(probe.byte(offset), b'-' | b'0'..=b'9');
             let Some((_, len)) = probe.char(offset) else { break };
             offset += len;
@@ -78,7 +81,8 @@ fn domain_end(probe: &Probe<'_>, from: usize) -> Option<usize> {
         labels += 1;
         let is_top = (2..=24).contains(&label.len()) && letters_only
             || label.len() > 4 && label.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"xn--"));
-        if labels > 1 && is_top && label.last() != Some(&b'-') {
+        // `a@b.com_x`: no address goes on like that.
+        if labels > 1 && is_top && probe.byte(offset) != b'_' {
             end = Some((offset, start));
         }
         if probe.byte(offset) != b'.' {
@@ -89,8 +93,7 @@ fn domain_end(probe: &Probe<'_>, from: usize) -> Option<usize> {
     let (end, top) = end?;
     let is_file =
         FILE_ENDINGS.iter().any(|ending| probe.bytes(top, end - top).eq_ignore_ascii_case(ending.as_bytes()));
-    // `a@b.com_x`: the address goes on in a way that none does.
-    (!is_file && probe.byte(end) != b'_').then_some(end)
+    (!is_file).then_some(end)
 }
 
 const PHONE_WORDS: Words = Words::new(&[
@@ -161,11 +164,22 @@ const CALL_WORDS: Words = Words::new(&[
 const SPAN_GROUPS_MAX: usize = 8;
 const SPAN_DIGITS_MAX: usize = 18;
 
+/// A run of digits in a phone number.
+#[derive(Clone, Copy, Default)]
+struct Group {
+    /// How many digits there are up to its end.
+    digits: usize,
+    /// The offset after it, and after its closing bracket.
+    end: usize,
+    len: usize,
+    /// What stands before it; 0 for nothing.
+    separator: u8,
+}
+
 /// A phone number as it stands in the text: groups, some of them in brackets.
 struct Span {
     digits: [u8; SPAN_DIGITS_MAX],
-    /// After each group: how many digits so far, where it ends, how long it is, the separator before it.
-    groups: [(usize, usize, usize, u8); SPAN_GROUPS_MAX],
+    groups: [Group; SPAN_GROUPS_MAX],
     count: usize,
     in_brackets: bool,
 }
@@ -174,7 +188,7 @@ impl Span {
     fn read(probe: &Probe<'_>, from: usize) -> Span {
         let mut span = Span {
             digits: [0; SPAN_DIGITS_MAX],
-            groups: [(0, 0, 0, 0); SPAN_GROUPS_MAX],
+            groups: [Group::default(); SPAN_GROUPS_MAX],
             count: 0,
             in_brackets: false,
         };
@@ -196,7 +210,7 @@ impl Span {
             }
             span.in_brackets |= opens && !is_trunk;
             offset += len + usize::from(opens);
-            *group = (total, offset, len, separator);
+            *group = Group { digits: total, end: offset, len, separator };
             span.count += 1;
             let (sign, len) = match separator_at(probe, offset) {
                 Some(found) => found,
@@ -213,18 +227,24 @@ impl Span {
         span
     }
 
-    fn groups(&self) -> &[(usize, usize, usize, u8)] {
+    fn groups(&self) -> &[Group] {
         self.groups.get(..self.count).unwrap_or_default()
     }
 
     /// The most groups that hold between `least` and `most` digits and end well: their number, digits and end.
     fn fit(&self, probe: &Probe<'_>, least: usize, most: usize) -> Option<(usize, &[u8], usize)> {
-        let fits = |(index, (digits, end, ..)): (usize, &(usize, usize, usize, u8))| {
-            let end = end_with_extension(probe, *end);
-            ((least..=most).contains(digits) && probe.ends_clean(end)).then_some((index + 1, *digits, end))
+        let fits = |(index, group): (usize, &Group)| {
+            let end = end_with_extension(probe, group.end);
+            let fits = (least..=most).contains(&group.digits) && probe.ends_clean(end);
+            fits.then_some((index + 1, group.digits, end))
         };
         // A single digit after a space is the next number's ("… 4 people"), except right after the first group.
-        let lone = self.groups().iter().enumerate().skip(2).position(|(_, g)| g.2 == 1 && g.3 == b' ');
+        let lone = self
+            .groups()
+            .iter()
+            .enumerate()
+            .skip(2)
+            .position(|(_, group)| group.len == 1 && group.separator == b' ');
         let usable = lone.map_or(self.count, |index| index + 2);
         let (count, digits, end) = self.groups().iter().enumerate().take(usable).filter_map(fits).last()?;
         Some((count, self.digits.get(..digits)?, end))
@@ -281,7 +301,7 @@ fn length_range(digits: &[u8]) -> Option<(usize, usize)> {
 
 /// A number with `+` and a country code, as long as the country's numbers are.
 pub(super) fn international_phone(probe: &Probe<'_>) -> Option<Hit> {
-    if probe.follows_word() || probe.follows_match(0) || probe.back(1) == b'+' {
+    if probe.follows_word() || probe.back(1) == b'+' {
         return None;
     }
     let span = Span::read(probe, 1);
@@ -298,13 +318,23 @@ pub(super) fn international_phone(probe: &Probe<'_>) -> Option<Hit> {
 /// `212-555-0123`.
 /// Also `00` and a country code. Dates, amounts, addresses in networks and parts of URLs are none.
 pub(super) fn national_phone(probe: &Probe<'_>) -> Option<Hit> {
-    if !probe.starts_clean() || probe.follows_word() || probe.follows_match(0) || follows_other_number(probe)
-    {
+    if !probe.starts_clean() || probe.follows_word() || follows_other_number(probe) {
         return None;
     }
     let span = Span::read(probe, 0);
+    let found = named_phone(probe, &span);
+    if found.is_some() {
+        return found;
+    }
+    let end = north_american(&span).filter(|end| probe.ends_clean(*end))?;
+    Some(Hit::new(Detector::Phone, 65, end_with_extension(probe, end)))
+}
+
+/// A national number next to a word for it, or with `00` and a country code.
+fn named_phone(probe: &Probe<'_>, span: &Span) -> Option<Hit> {
     let long = span.digits.starts_with(&[0, 0]);
-    let (count, digits, end) = span.fit(probe, 7, if long { 17 } else { 12 })?;
+    let abroad = span.digits.get(2..).and_then(length_range).filter(|_| long);
+    let (count, digits, end) = span.fit(probe, 7, abroad.map_or(12, |(_, most)| most + 2))?;
     let groups = span.groups().get(..count)?;
     if is_repeated(digits) || is_date(groups, digits) || is_other_dotted(groups) {
         return None;
@@ -312,24 +342,17 @@ pub(super) fn national_phone(probe: &Probe<'_>) -> Option<Hit> {
     if context::supports(probe, Detector::Phone, &PHONE_WORDS) {
         return Some(Hit::new(Detector::Phone, 80, end));
     }
-    let local =
-        matches!(groups, [(_, _, 3, _), (_, _, 4, _)]) && digits.first().is_some_and(|digit| *digit > 1);
+    let local = matches!(groups, [Group { len: 3, .. }, Group { len: 4, .. }])
+        && digits.first().is_some_and(|digit| *digit > 1);
     let national = digits.first() == Some(&0) && digits.len() >= 9;
     let well_formed = local || national || (count > 1 && digits.len() >= 8) || digits.len() == 10;
     if well_formed && context::stands_within(probe, 32, &CALL_WORDS) {
         return Some(Hit::new(Detector::Phone, 70, end));
     }
     // Not in the middle of a longer number, such as an account's.
-    let goes_on = probe.back(1) == b' ' && (probe.back(2).is_ascii_digit() || probe.follows_match(1));
-    if long
-        && count > 1
-        && !goes_on
-        && length_range(digits.get(2..)?).is_some_and(|(a, b)| (a..=b).contains(&(digits.len() - 2)))
-    {
-        return Some(Hit::new(Detector::Phone, 75, end));
-    }
-    let typical = span.in_brackets || groups.iter().skip(1).all(|group| group.3 == b'-');
-    (typical && is_north_american(groups, digits)).then(|| Hit::new(Detector::Phone, 65, end))
+    let goes_on = probe.back(1) == b' ' && probe.back(2).is_ascii_digit();
+    let fits = abroad.is_some_and(|(least, _)| digits.len() >= least + 2);
+    (fits && count > 1 && !goes_on).then(|| Hit::new(Detector::Phone, 75, end))
 }
 
 /// Signs before amounts, order numbers and URL parts; a point or comma between digits.
@@ -337,7 +360,7 @@ fn follows_other_number(probe: &Probe<'_>) -> bool {
     let before = probe.back(1);
     let is_amount =
         matches!(before, b'$' | b'#' | b'/' | b'=' | b'&' | b'%') || probe.follows("€") || probe.follows("£");
-    let is_tied = probe.back(2).is_ascii_digit() || probe.follows_match(1);
+    let is_tied = probe.back(2).is_ascii_digit();
     is_amount || (matches!(before, b'.' | b',') && is_tied)
 }
 
@@ -345,14 +368,24 @@ fn is_repeated(digits: &[u8]) -> bool {
     digits.iter().all(|digit| Some(digit) == digits.first())
 }
 
-fn is_north_american(groups: &[(usize, usize, usize, u8)], digits: &[u8]) -> bool {
-    // Area and exchange begin with 2 to 9 and do not end in 11.
-    let code = |from: usize| matches!(digits.get(from..from + 3), Some([2..=9, b, c]) if (*b, *c) != (1, 1));
-    matches!(groups, [(_, _, 3, _), (_, _, 3, _), (_, _, 4, _)]) && code(0) && code(3)
+/// Where a number in the American form ends: area and exchange begin with 2 to 9 and do not end in 11.
+fn north_american(span: &Span) -> Option<usize> {
+    let groups = span.groups().get(..3)?;
+    let code =
+        |from: usize| matches!(span.digits.get(from..from + 3), Some([2..=9, b, c]) if (*b, *c) != (1, 1));
+    let typical = span.in_brackets || groups.iter().skip(1).all(|group| group.separator == b'-');
+    match groups {
+        [Group { len: 3, .. }, Group { len: 3, .. }, Group { len: 4, end, .. }]
+            if typical && code(0) && code(3) =>
+        {
+            Some(*end)
+        }
+        _ => None,
+    }
 }
 
 /// Dates in digits, and ranges of years.
-fn is_date(groups: &[(usize, usize, usize, u8)], digits: &[u8]) -> bool {
+fn is_date(groups: &[Group], digits: &[u8]) -> bool {
     let number = |from: usize, len: usize| {
         digits
             .get(from..from + len)
@@ -361,12 +394,14 @@ fn is_date(groups: &[(usize, usize, usize, u8)], digits: &[u8]) -> bool {
             .fold(0_u32, |n, digit| n * 10 + u32::from(*digit))
     };
     let is_year = |from: usize| (1900..2100).contains(&number(from, 4));
-    let separators_alike = groups.iter().skip(1).all(|group| group.3 != b' ');
+    let separators_alike = groups.iter().skip(1).all(|group| group.separator != b' ');
     match groups {
-        [(_, _, 8, _)] => is_year(0) && (1..=12).contains(&number(4, 2)),
-        [(_, _, 4, _), (_, _, 4, _)] => is_year(0) && is_year(4),
-        [(_, _, 4, _), (_, _, 1 | 2, _), (_, _, 1 | 2, _), ..] => separators_alike && is_year(0),
-        [(_, _, a @ (1 | 2), _), (_, _, b @ (1 | 2), _), (_, _, 4, _), ..] => {
+        [Group { len: 8, .. }] => is_year(0) && (1..=12).contains(&number(4, 2)),
+        [Group { len: 4, .. }, Group { len: 4, .. }] => is_year(0) && is_year(4),
+        [Group { len: 4, .. }, Group { len: 1 | 2, .. }, Group { len: 1 | 2, .. }, ..] => {
+            separators_alike && is_year(0)
+        }
+        [Group { len: a @ (1 | 2), .. }, Group { len: b @ (1 | 2), .. }, Group { len: 4, .. }, ..] => {
             separators_alike && is_year(a + b)
         }
         _ => false,
@@ -374,9 +409,10 @@ fn is_date(groups: &[(usize, usize, usize, u8)], digits: &[u8]) -> bool {
 }
 
 /// Dotted numbers are addresses, versions and decimals, unless their groups are a phone's.
-fn is_other_dotted(groups: &[(usize, usize, usize, u8)]) -> bool {
-    let dotted = groups.iter().filter(|group| group.3 == b'.').count();
-    let is_address = dotted == 3 && groups.iter().all(|group| group.2 <= 3);
-    let is_decimal = dotted == 1 && groups.len() == 2 && !matches!(groups, [(_, _, 3, _), (_, _, 4, _)]);
+fn is_other_dotted(groups: &[Group]) -> bool {
+    let dotted = groups.iter().filter(|group| group.separator == b'.').count();
+    let is_address = dotted == 3 && groups.iter().all(|group| group.len <= 3);
+    let is_decimal =
+        dotted == 1 && groups.len() == 2 && !matches!(groups, [Group { len: 3, .. }, Group { len: 4, .. }]);
     is_address || is_decimal
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use pintle_core::DataClass;
 
-use crate::probe::{Probe, REACH, is_word_byte, is_word_char};
+use crate::probe::{Probe, REACH, is_word_char};
 
 /// Hits below this confidence, in percent, are not reported.
 pub(crate) const CONFIDENCE_MIN: u8 = 60;
@@ -281,7 +281,7 @@ pub(crate) fn at_sign(probe: &Probe<'_>, hits: &mut Vec<Hit>) {
         b'(' => contact::national_phone(probe),
         b'-' => secrets::private_key(probe),
         b':' if probe.byte(1) == b':' => {
-            if probe.follows_word() || probe.follows_match(0) || probe.back(1) == b':' {
+            if probe.follows_word() || probe.back(1) == b':' {
                 None
             } else {
                 network::ipv6(probe)

@@ -70,10 +70,10 @@ fn is_repetition(values: &[u8]) -> bool {
 /// Numbers that ISO/IEC 7812 sets aside for travel and banking, and Maestro's short ones: a card where the text
 /// says so, though its issuer's range is not in the table.
 fn banks_allow(values: &[u8]) -> bool {
-    match (values.len(), values) {
-        (14..=19, [3..=6, ..]) => true,
-        (12..=13, [5, 0 | 6..=8, ..] | [6, ..] | [0, 6, 0, 4, ..]) => true,
-        _ => false,
+    let short_maestro = matches!(values, [5, 0 | 6..=8, ..] | [6, ..] | [0, 6, 0, 4, ..]);
+    match values.len() {
+        14..=19 => matches!(values, [3..=6, ..]),
+        len => matches!(len, 12 | 13) && short_maestro,
     }
 }
 

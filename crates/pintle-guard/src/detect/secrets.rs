@@ -119,7 +119,7 @@ pub(super) fn prefixed(probe: &Probe<'_>, word: &Word) -> Option<Hit> {
     let start = prefix.text.len();
     let (len, tail) = match prefix.body {
         Exactly(len, class) => {
-            let fits = probe.run(start, len, class) == len && !token(probe.byte(start + len));
+            let fits = probe.run(start, len, class) == len && probe.ends_clean(start + len);
             (fits.then_some(len)?, Tail::None)
         }
         AtLeast(len, class) => ((probe.run(start, len, class) == len).then_some(len)?, Tail::Token),
@@ -170,7 +170,7 @@ fn looks_random(value: &[u8]) -> bool {
 fn sendgrid(probe: &Probe<'_>) -> Option<Hit> {
     let fits = probe.run(3, 22, token) == 22 && probe.byte(25) == b'.' && probe.run(26, 43, token) == 43;
     let valid = fits
-        && !token(probe.byte(69))
+        && probe.ends_clean(69)
         && looks_random(probe.bytes(3, 66))
         && !says_it_is_fake(probe.bytes(3, 66));
     valid.then(|| Hit::new(Detector::SendgridKey, 95, 69))
@@ -209,7 +209,7 @@ pub(super) fn aws_secret(probe: &Probe<'_>) -> Option<Hit> {
         "secret key",
         "awssecretkey",
     ]);
-    if base64(probe.back(1)) || probe.run(0, 41, base64) != 40 {
+    if base64(probe.back(1)) || probe.run(0, 41, base64) != 40 || !probe.ends_clean(40) {
         return None;
     }
     let body = probe.bytes(0, 40);

@@ -11,7 +11,7 @@ use pintle_guard::{
 
 use crate::{guard, samples};
 
-pub(crate) const UNITS: &[&str] = &[
+const UNITS: &[&str] = &[
     "1 ",
     "1-",
     "1.",
@@ -59,11 +59,11 @@ pub(crate) const UNITS: &[&str] = &[
 fn hostile_texts_take_linear_time() {
     let guard = guard();
     for unit in UNITS {
-        let text = unit.repeat(1_000_000 / unit.len());
+        let text = unit.repeat(300_000 / unit.len());
         let start = Instant::now();
         let matches = guard.scan(&text);
         let took = start.elapsed();
-        assert!(took < Duration::from_secs(12), "{unit:?} took {took:?}");
+        assert!(took < Duration::from_secs(10), "{unit:?} took {took:?}");
         assert!(matches.windows(2).all(|pair| pair[0].end <= pair[1].start), "{unit:?}");
     }
 }

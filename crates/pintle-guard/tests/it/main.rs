@@ -8,7 +8,6 @@ mod hostile;
 mod redaction;
 mod samples;
 mod streaming;
-mod zz_measure;
 
 use std::sync::Arc;
 

@@ -88,9 +88,14 @@ fn errors_and_models_in_their_shapes() {
     error.param = Some("messages[0].content".into());
     error.extra.insert("ways_forward".into(), json!(["mask"]));
     error.extra.insert("code".into(), json!("forged"));
-    insta::assert_snapshot!(String::from_utf8(error.to_sse().to_vec()).unwrap(), @r#"
-    data: {"error":{"message":"`messages[0].content` …","type":"permission_error","param":"messages[0].content","code":"class_above_clearance","ways_forward":["mask"]}}
-    "#);
+    assert_eq!(
+        String::from_utf8(error.to_sse().to_vec()).unwrap(),
+        concat!(
+            r#"data: {"error":{"message":"`messages[0].content` …","type":"permission_error","#,
+            r#""param":"messages[0].content","code":"class_above_clearance","ways_forward":["mask"]}}"#,
+            "\n\n"
+        )
+    );
     let entry = |id: &str| ModelEntry {
         id: id.into(),
         display_name: format!("The {id}"),

@@ -202,11 +202,11 @@ proptest! {
 
     #[test]
     fn what_is_seen_can_be_changed_and_nothing_else(bytes in request_bytes()) {
-        let request = ChatRequest::parse(&bytes).unwrap();
+        let mut request = ChatRequest::parse(&bytes).unwrap();
         let mut seen = Vec::new();
         request.for_each_text(&mut |field| seen.push((field.path(), field.text().to_owned())));
         let mut offered = Vec::new();
-        request.clone().map_texts(&mut |field| {
+        request.map_texts(&mut |field| {
             offered.push((field.path(), field.text().to_owned()));
             None
         }).unwrap();
@@ -216,7 +216,7 @@ proptest! {
     #[test]
     fn estimates_are_additive_enough(text in ".{0,80}") {
         let tokens = estimate_tokens(&text);
-        prop_assert!(tokens <= 2 * text.chars().count() as u64);
+        prop_assert!(tokens <= 3 * text.chars().count() as u64);
         prop_assert!(estimate_tokens(&text.repeat(2)) <= 2 * tokens + 1);
     }
 }

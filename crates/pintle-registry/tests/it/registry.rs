@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pintle_core::{Currency, DataClass, ManualClock, Name, PriceCard, Pricing, Stage, Timestamp, Zone};
+use pintle_core::{DataClass, ManualClock, Name, PriceCard, Pricing, Stage, Timestamp, Zone};
 use pintle_db::Database;
 use pintle_registry::{
     KeyState, NewBan, Placement, PresentedKey, Provider, Registry, RegistryError, Sessions, Timeouts,

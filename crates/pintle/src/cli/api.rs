@@ -61,10 +61,15 @@ impl ApiProblem {
 
 impl std::fmt::Display for ApiProblem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.detail.as_deref().filter(|detail| !detail.is_empty()) {
+        // The detail of a refused field repeats it under its name on the wire; the list below has the flag.
+        let says_more = |detail: &&str| {
+            let repeats = |error: &FieldError| detail.contains(&error.message);
+            !detail.is_empty() && !self.errors.first().is_some_and(repeats)
+        };
+        match self.detail.as_deref().filter(says_more) {
             Some(detail) => f.write_str(detail)?,
             None if self.title.is_empty() => write!(f, "the server answered with status {}", self.status)?,
-            None => f.write_str(&self.title)?,
+            None => write!(f, "{}", lower_first(&self.title))?,
         }
         for error in &self.errors {
             write!(f, "\n  {}: {}", flag_of(&error.field), error.message)?;
@@ -74,6 +79,12 @@ impl std::fmt::Display for ApiProblem {
             None => Ok(()),
         }
     }
+}
+
+/// Titles begin with a capital; messages here do not.
+fn lower_first(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
 }
 
 /// The flag that sets a field: people typed `--cost-centre`, not `cost_centre`.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::civil::Date;
 use pintle_core::{Amount, BanId, DataClass, KeyId, Name, Stage, Transformation};
 use pintle_registry::{BanTarget, Objective, Owner, RiskTier};
 
@@ -62,7 +63,9 @@ pub(crate) struct ServeArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run the server (what pintle does without a command)
-    #[command(after_help = "Example:\n  pintle serve --data /var/lib/pintle --config /etc/pintle/pintle.toml")]
+    #[command(
+        after_help = "Example:\n  pintle serve --data /var/lib/pintle --config /etc/pintle/pintle.toml"
+    )]
     Serve(ServeArgs),
     /// Write a commented pintle.toml to start from
     #[command(after_help = "Example:\n  pintle init\n  pintle init /etc/pintle/pintle.toml")]
@@ -89,16 +92,16 @@ pub(crate) enum Command {
     #[command(subcommand, after_help = "Example:\n  pintle ban list")]
     Ban(BanCommand),
     /// What was used, and what it cost
-    #[command(
-        after_help = "Dates are days in the organisation's time zone; `--to` is not included.\n\n\
-                      Example:\n  pintle usage --by placement --from 2026-11-01 --to 2026-12-01"
-    )]
+    #[command(after_help = "Days are those of the organisation's time zone.\n\n\
+                      Example:\n  pintle usage --by placement --from 2026-11-01 --to 2026-11-30")]
     Usage(UsageArgs),
     /// Policies: test and list them
     #[command(subcommand, after_help = "Example:\n  pintle policy test decisions.toml")]
     Policy(PolicyCommand),
     /// Print a completion script for a shell
-    #[command(after_help = "Example:\n  pintle completions bash > ~/.local/share/bash-completion/completions/pintle")]
+    #[command(
+        after_help = "Example:\n  pintle completions bash > ~/.local/share/bash-completion/completions/pintle"
+    )]
     Completions {
         /// The shell
         shell: clap_complete::Shell,
@@ -118,8 +121,10 @@ pub(crate) struct InitArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Say whether the configuration is right, and all that is wrong in one go
-    #[command(after_help = "Exit code 3 when something is wrong.\n\nExample:\n  pintle config check /etc/pintle/pintle.toml\n  \
-                            pintle config check --skip-secrets pintle.toml    in a pipeline that has no secrets")]
+    #[command(
+        after_help = "Exit code 3 when something is wrong.\n\nExample:\n  pintle config check /etc/pintle/pintle.toml\n  \
+                            pintle config check --skip-secrets pintle.toml    in a pipeline that has no secrets"
+    )]
     Check {
         /// The file [default: as for serve]
         file: Option<PathBuf>,
@@ -128,7 +133,9 @@ pub(crate) enum ConfigCommand {
         skip_secrets: bool,
     },
     /// Print each value with where it comes from
-    #[command(after_help = "Precedence: flag > environment > file > default.\n\nExample:\n  PINTLE_LISTEN=127.0.0.1:8080 pintle config explain")]
+    #[command(
+        after_help = "Precedence: flag > environment > file > default.\n\nExample:\n  PINTLE_LISTEN=127.0.0.1:8080 pintle config explain"
+    )]
     Explain {
         /// The file [default: as for serve]
         file: Option<PathBuf>,
@@ -158,7 +165,9 @@ pub(crate) enum UsecaseCommand {
     )]
     Create(Box<CreateArgs>),
     /// Change what is written down about a use case
-    #[command(after_help = "Only what is given changes.\n\nExample:\n  pintle usecase edit support-assistant --review-on 2027-03-31")]
+    #[command(
+        after_help = "Only what is given changes.\n\nExample:\n  pintle usecase edit support-assistant --review-on 2027-03-31"
+    )]
     Edit(Box<EditArgs>),
     /// Move a use case to another stage of its life
     #[command(after_help = "Example:\n  pintle usecase stage support-assistant production")]
@@ -172,7 +181,7 @@ pub(crate) enum UsecaseCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct CreateArgs {
-    /// Its short name: lowercase letters, digits, - _ .
+    /// Its short name: lowercase letters, digits, `-`, `_` and `.`
     pub(crate) name: Name,
     /// What pages call it
     #[arg(long)]
@@ -248,7 +257,7 @@ pub(crate) struct DraftArgs {
     pub(crate) value_hypothesis: Option<String>,
     /// When it is looked at again: 2027-03-31
     #[arg(long, value_name = "DATE")]
-    pub(crate) review_on: Option<jiff::civil::Date>,
+    pub(crate) review_on: Option<Date>,
     /// What would end it
     #[arg(long, value_name = "TEXT")]
     pub(crate) kill_criterion: Option<String>,
@@ -257,14 +266,16 @@ pub(crate) struct DraftArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyCommand {
     /// Make a key and print it; it is shown this once
-    #[command(after_help = "The key alone goes to standard output, what is said about it to standard error.\n\n\
-                            Example:\n  export OPENAI_API_KEY=$(pintle key create --use-case support-assistant --expires-in 90d)")]
+    #[command(
+        after_help = "The key alone goes to standard output, what is said about it to standard error.\n\n\
+                            Example:\n  export OPENAI_API_KEY=$(pintle key create --use-case support-assistant --expires-in 90d)"
+    )]
     Create {
         /// The use case whose requests it makes
         #[arg(long, value_name = "NAME")]
         use_case: Name,
-        /// What to call it
-        #[arg(long, default_value = "")]
+        /// What to call it, to tell it from others
+        #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
         label: String,
         /// When it stops by itself: 12h, 90d or 4w
         #[arg(long, value_name = "PERIOD")]
@@ -278,7 +289,9 @@ pub(crate) enum KeyCommand {
         use_case: Option<Name>,
     },
     /// Make a key that replaces another, which keeps working for a while
-    #[command(after_help = "Example:\n  pintle key rotate key_0193f2c4a1b27c3d8e4f5a6b7c8d9e0f --overlap 24h")]
+    #[command(
+        after_help = "Example:\n  pintle key rotate key_0193f2c4a1b27c3d8e4f5a6b7c8d9e0f --overlap 24h"
+    )]
     Rotate {
         /// The id of the key to replace
         id: KeyId,
@@ -314,8 +327,10 @@ pub(crate) enum BudgetCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum BanCommand {
     /// Ban a placement, a model or a provider until a date
-    #[command(after_help = "Example:\n  pintle ban add provider:openai --reason \"incident 2026-114\" \\\n    \
-                            --owner \"IT security <security@example.com>\" --until 2026-12-01T08:00:00Z")]
+    #[command(
+        after_help = "Example:\n  pintle ban add provider:openai --reason \"incident 2026-114\" \\\n    \
+                            --owner \"IT security <security@example.com>\" --until 2026-12-01T08:00:00Z"
+    )]
     Add(BanArgs),
     /// List the bans
     #[command(after_help = "Example:\n  pintle ban list")]
@@ -368,18 +383,23 @@ pub(crate) struct UsageArgs {
     /// What to add up by
     #[arg(long, value_name = "WHAT", default_value = "use-case")]
     pub(crate) by: GroupBy,
-    /// From this day or time on [default: the first of this month]
-    #[arg(long, value_name = "WHEN")]
-    pub(crate) from: Option<String>,
-    /// Up to this day or time, not included [default: now]
-    #[arg(long, value_name = "WHEN")]
-    pub(crate) to: Option<String>,
+    /// The first day, such as 2026-11-01 [default: the beginning of the records]
+    #[arg(long, value_name = "DAY")]
+    pub(crate) from: Option<Date>,
+    /// The last day, which counts in [default: today]
+    #[arg(long, value_name = "DAY")]
+    pub(crate) to: Option<Date>,
+    /// Only this use case
+    #[arg(long, value_name = "NAME")]
+    pub(crate) use_case: Option<Name>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PolicyCommand {
     /// Run decision tables against the policies of the configuration
-    #[command(after_help = "Needs no server. Exit code 1 when a case fails.\n\nExample:\n  pintle policy test decisions.toml")]
+    #[command(
+        after_help = "Needs no server. Exit code 1 when a case fails.\n\nExample:\n  pintle policy test decisions.toml"
+    )]
     Test {
         /// Files of cases [default: the table that comes with the built-in policies]
         files: Vec<PathBuf>,

@@ -64,12 +64,12 @@ fn list(bans: &Value, output: &Output) -> Result<(), CliError> {
     }
     let mut table = Table::new(&[
         words("ID"),
+        words("STATE"),
         words("TARGET"),
         words("FOR"),
         words("EXCEPT"),
         words("FROM (UTC)"),
         words("UNTIL (UTC)"),
-        words("LIFTED (UTC)"),
         words("REASON"),
         words("OWNER"),
     ]);
@@ -80,12 +80,12 @@ fn list(bans: &Value, output: &Output) -> Result<(), CliError> {
         };
         table.row([
             text(ban, "id"),
+            text(ban, "state"),
             text(ban, "target"),
             whom,
             text(ban, "exceptions"),
             time(ban, "starts_at"),
             time(ban, "ends_at"),
-            time(ban, "lifted_at"),
             text(ban, "reason"),
             text(ban, "owner"),
         ]);

@@ -13,7 +13,11 @@ use super::{
 
 const ALL: &str = "/admin/api/budgets";
 
-pub(crate) async fn run(command: BudgetCommand, client: &AdminClient, output: &Output) -> Result<(), CliError> {
+pub(crate) async fn run(
+    command: BudgetCommand,
+    client: &AdminClient,
+    output: &Output,
+) -> Result<(), CliError> {
     match command {
         BudgetCommand::Show => show(&client.get(ALL).await?, output),
         BudgetCommand::Set { scope, monthly } => {
@@ -43,6 +47,7 @@ fn show(budgets: &Value, output: &Output) -> Result<(), CliError> {
         figures("LEFT"),
         figures("USED"),
         words("RENEWS (UTC)"),
+        words("SET IN"),
     ]);
     for budget in budgets.as_array().into_iter().flatten() {
         let (left, used) = match room(budget) {
@@ -57,6 +62,7 @@ fn show(budgets: &Value, output: &Output) -> Result<(), CliError> {
             left,
             used,
             time(budget, "period_end"),
+            text(budget, "set_by"),
         ]);
     }
     output.table(&table, "no budgets; `pintle budget set organisation 1000` sets one")

@@ -76,7 +76,12 @@ impl AdminClient {
     ///
     /// # Errors
     /// What the server says is wrong, or that it could not be asked.
-    pub(crate) async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, CliError> {
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, CliError> {
         let (status, bytes) = self.exchange(method, path, body).await?;
         if status.is_success() {
             if bytes.is_empty() {
@@ -109,8 +114,9 @@ impl AdminClient {
         body: Option<&Value>,
     ) -> Result<(T, Value), CliError> {
         let value = self.send(method, path, body).await?;
-        let typed = serde_json::from_value(value.clone())
-            .map_err(|_| self.unreachable("gave an answer of another shape; are both of the same version?"))?;
+        let typed = serde_json::from_value(value.clone()).map_err(|_| {
+            self.unreachable("gave an answer of another shape; are both of the same version?")
+        })?;
         Ok((typed, value))
     }
 

@@ -12,7 +12,7 @@ use pintle_core::{Clock, Pricing, SystemClock};
 use pintle_registry::{Placement, Provider};
 use serde::Serialize;
 
-use crate::config::{Inputs, LoadedConfig, load, plain_reason};
+use crate::config::{Inputs, LoadedConfig, Severity, load, plain_reason};
 
 use super::{
     client::AdminClient,
@@ -57,7 +57,13 @@ impl Findings {
         self.0.push(Finding { check: check.into(), verdict: Verdict::Ok, detail: detail.into(), fix: None });
     }
 
-    fn add(&mut self, verdict: Verdict, check: impl Into<String>, detail: impl Into<String>, fix: impl Into<String>) {
+    fn add(
+        &mut self,
+        verdict: Verdict,
+        check: impl Into<String>,
+        detail: impl Into<String>,
+        fix: impl Into<String>,
+    ) {
         self.0.push(Finding { check: check.into(), verdict, detail: detail.into(), fix: Some(fix.into()) });
     }
 
@@ -87,10 +93,13 @@ pub(crate) async fn run(inputs: &Inputs, output: &Output) -> Result<(), CliError
             placements(&config, &mut findings).await;
         }
         Err(error) => {
-            let problems = error.problems();
-            let detail = match problems.first() {
-                Some(first) => format!("{}: {} (of {} problems)", first.place, first.message, problems.len()),
-                None => error.to_string(),
+            let problems = error.problems().iter().filter(|problem| problem.severity == Severity::Error);
+            let detail = match (problems.clone().next(), problems.count()) {
+                (Some(first), 1) => format!("{}: {}", first.place, first.message),
+                (Some(first), more) => {
+                    format!("{more} errors, the first: {}: {}", first.place, first.message)
+                }
+                (None, _) => error.to_string(),
             };
             findings.fail("configuration", detail, "run `pintle config check` and mend what it says");
         }
@@ -146,7 +155,11 @@ fn data_folder(data: &Path, findings: &mut Findings) {
         }
         Err(error) => {
             let detail = format!("`{}` is not writable: {}", folder.display(), plain_reason(&error));
-            findings.fail(check, detail, format!("give this user write access to it, or use another `--data`; now `{shown}`"));
+            findings.fail(
+                check,
+                detail,
+                format!("give this user write access to it, or use another `--data`; now `{shown}`"),
+            );
         }
     }
 }
@@ -284,9 +297,13 @@ fn endpoint(placement: &Placement, probed: &Probed, findings: &mut Findings) {
         Probed::Failed(reason) => findings.fail(
             check,
             reason.clone(),
-            format!("check `base_url` ({source}), the name's DNS entry and firewalls; is the server running?"),
+            format!(
+                "check `base_url` ({source}), the name's DNS entry and firewalls; is the server running?"
+            ),
         ),
-        Probed::Answered { status, .. } if matches!(*status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
+        Probed::Answered { status, .. }
+            if matches!(*status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) =>
+        {
             findings.fail(
                 check,
                 format!("reachable, but it does not accept the key ({status})"),

@@ -21,7 +21,8 @@ pub(crate) async fn run(command: KeyCommand, client: &AdminClient, output: &Outp
             let expires_at = expires_in.map(end_of).transpose()?;
             let body = json!(NewKeyBody { use_case: use_case.as_str(), label: &label, expires_at });
             let made = client.send_for(Method::POST, ALL, Some(&body)).await?;
-            let until = expires_at.map_or_else(|| "until it is revoked".to_owned(), |at| format!("until {at}"));
+            let until =
+                expires_at.map_or_else(|| "until it is revoked".to_owned(), |at| format!("until {at}"));
             hand_over(output, made, &format!("It works {until}."))
         }
         KeyCommand::List { use_case } => {
@@ -31,7 +32,13 @@ pub(crate) async fn run(command: KeyCommand, client: &AdminClient, output: &Outp
         KeyCommand::Rotate { id, overlap } => {
             let body = overlap.map_or_else(|| json!({}), |period| json!({ "overlap_hours": period.hours() }));
             let made = client.send_for(Method::POST, &format!("{ALL}/{id}/rotate"), Some(&body)).await?;
-            hand_over(output, made, &format!("It replaces {id}, which keeps working for a while: `pintle key list` shows until when."))
+            hand_over(
+                output,
+                made,
+                &format!(
+                    "It replaces {id}, which keeps working for a while: `pintle key list` shows until when."
+                ),
+            )
         }
         KeyCommand::Revoke { id } => {
             let answer = client.send(Method::POST, &format!("{ALL}/{id}/revoke"), None).await?;

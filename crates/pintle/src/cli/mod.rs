@@ -82,7 +82,7 @@ fn run(cli: Cli, output: &Output) -> Result<ExitCode, CliError> {
         Command::Serve(after) => {
             inputs.flags.listen = after.listen.or(before.listen);
             inputs.flags.demo = after.demo || before.demo;
-            return crate::serve::run(ServeOptions { inputs, json: global.json });
+            return crate::serve::run(&ServeOptions { inputs, json: global.json });
         }
         Command::Init(args) => init::run(&args, output)?,
         Command::Config(command) => config::run(command, inputs, output)?,

@@ -261,8 +261,7 @@ mod tests {
         table.row(["ü\u{1b}[2J".into(), "€1.00".into()]);
         table.row(["longer".into(), "€1,000.00".into()]);
         let widths = [6, 9];
-        let lines: Vec<String> =
-            table.rows.iter().map(|row| align(row, &widths, &table.columns)).collect();
+        let lines: Vec<String> = table.rows.iter().map(|row| align(row, &widths, &table.columns)).collect();
         assert_eq!(lines, ["ü[2J        €1.00", "longer  €1,000.00"]);
     }
 
@@ -275,6 +274,9 @@ mod tests {
         assert_eq!(count(&value, "n"), "1,234,567");
         assert_eq!(time(&value, "at"), "2026-11-24 07:11");
         assert_eq!(money(&value, "m"), "€412.00");
-        assert_eq!((text(&value, "none"), text(&value, "gone"), text(&value, "list")), ("-".into(), "-".into(), "a, b".into()));
+        assert_eq!(
+            (text(&value, "none"), text(&value, "gone"), text(&value, "list")),
+            ("-".into(), "-".into(), "a, b".into())
+        );
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use pintle_policy::{DEFAULT_TESTS, PolicyError, TestReport, run_tests};
 use serde_json::json;
 
-use crate::config::{Inputs, ReadError, Secrets, load, read_text};
+use crate::config::{Inputs, Secrets, load, read_text};
 
 use super::{
     args::PolicyCommand,
@@ -28,7 +28,11 @@ pub(crate) fn run(command: PolicyCommand, inputs: Inputs, output: &Output) -> Re
             let mut table =
                 Table::new(&[words("RULE"), words("EFFECT"), words("OWNER"), words("PLACE"), words("TITLE")]);
             for rule in rules {
-                let place = if rule.line == 0 { rule.file.to_string() } else { format!("{}:{}", rule.file, rule.line) };
+                let place = if rule.line == 0 {
+                    rule.file.to_string()
+                } else {
+                    format!("{}:{}", rule.file, rule.line)
+                };
                 table.row([
                     rule.id.to_string(),
                     rule.effect.to_string(),
@@ -58,13 +62,7 @@ fn tables(files: Vec<PathBuf>) -> Result<Vec<(String, String)>, CliError> {
     for path in files {
         match read_text(&path, TABLE_MIB_MAX) {
             Ok(text) => tables.push((path.display().to_string(), text)),
-            Err(error) => {
-                let reason = match error {
-                    ReadError::Unreadable(reason) => reason,
-                    ReadError::TooLarge(most) => format!("it is larger than {most} MiB"),
-                };
-                return Err(CliError::File { path, verb: "read", reason });
-            }
+            Err(error) => return Err(CliError::File { path, verb: "read", reason: error.to_string() }),
         }
     }
     Ok(tables)

@@ -54,7 +54,8 @@ pub(crate) async fn run(client: &AdminClient, output: &Output) -> Result<(), Cli
     ]);
     for placement in status.get("placements").and_then(Value::as_array).into_iter().flatten() {
         table.row(
-            ["name", "model", "provider", "zone", "clearance", "priced", "health"].map(|field| text(placement, field)),
+            ["name", "model", "provider", "zone", "clearance", "priced", "health"]
+                .map(|field| text(placement, field)),
         );
     }
     output.table(&table, "no placements: no request can be answered")

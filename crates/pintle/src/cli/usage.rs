@@ -1,6 +1,5 @@
 //! `pintle usage`: what was used, and what it cost.
 
-use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use pintle_core::{Amount, Currency};
 use serde_json::Value;
 
@@ -18,17 +17,22 @@ pub(crate) async fn run(args: &UsageArgs, client: &AdminClient, output: &Output)
         GroupBy::Day => ("day", "DAY"),
     };
     let mut path = format!("/admin/api/usage?by={by}");
-    for (name, value) in [("from", &args.from), ("to", &args.to)] {
+    // Days and names have no character that needs escaping in a query.
+    for (field, value) in [
+        ("from", args.from.map(|day| day.to_string())),
+        ("to", args.to.map(|day| day.to_string())),
+        ("use_case", args.use_case.as_ref().map(ToString::to_string)),
+    ] {
         if let Some(value) = value {
-            // RFC 3339 in UTC has no character that needs escaping here.
-            path.push_str(&format!("&{name}={}", instant(name, value, client).await?));
+            path.push_str(&format!("&{field}={value}"));
         }
     }
     let usage = client.get(&path).await?;
     if output.json {
         return output.json(&usage);
     }
-    let currency: Option<Currency> = usage.get("currency").and_then(Value::as_str).and_then(|code| code.parse().ok());
+    let currency: Option<Currency> =
+        usage.get("currency").and_then(Value::as_str).and_then(|code| code.parse().ok());
     let mut table = Table::new(&[
         words(title),
         figures("REQUESTS"),
@@ -67,27 +71,4 @@ fn cost(row: &Value, currency: Option<&Currency>) -> String {
         (Some(nanos), Some(currency)) => Amount::from_nanos(nanos).display(currency),
         _ => "-".to_owned(),
     }
-}
-
-/// A time as it is; a day as its beginning in the organisation's time zone, which the server knows.
-async fn instant(flag: &str, value: &str, client: &AdminClient) -> Result<Timestamp, CliError> {
-    if let Ok(at) = value.parse::<Timestamp>() {
-        return Ok(at);
-    }
-    let bad = || CliError::Usage {
-        message: format!("`{}` is not a day or a time", value.chars().take(64).collect::<String>()),
-        hint: format!("write `--{flag} 2026-11-01` or `--{flag} 2026-11-01T08:00:00Z`"),
-    };
-    let day: Date = value.parse().map_err(|_| bad())?;
-    let status = client.get("/admin/api/status").await?;
-    let zone = status
-        .pointer("/organisation/time_zone")
-        .and_then(Value::as_str)
-        .and_then(|name| TimeZone::get(name).ok())
-        .ok_or_else(|| CliError::Usage {
-            message: "the server does not say in which time zone days begin".to_owned(),
-            hint: format!("write a time instead: `--{flag} 2026-11-01T00:00:00Z`"),
-        })?;
-    let start = day.to_zoned_datetime(zone).map_err(|_| bad())?;
-    Ok(start.timestamp())
 }

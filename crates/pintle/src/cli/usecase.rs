@@ -26,14 +26,20 @@ pub(crate) async fn run(
         }
         UsecaseCommand::Create(args) => {
             let created = client.send(Method::POST, ALL, Some(&create_body(&args))).await?;
-            done(output, &created, &format!("created use case `{}` at stage {}", args.name, text(&created, "stage")))
+            done(
+                output,
+                &created,
+                &format!("created use case `{}` at stage {}", args.name, text(&created, "stage")),
+            )
         }
         UsecaseCommand::Edit(args) => {
             let body = edit_body(&args);
             if body.as_object().is_some_and(Map::is_empty) {
                 return Err(CliError::Usage {
                     message: "nothing to change".to_owned(),
-                    hint: "say what, such as `--title \"Support assistant\"`; see `pintle usecase edit --help`".to_owned(),
+                    hint:
+                        "say what, such as `--title \"Support assistant\"`; see `pintle usecase edit --help`"
+                            .to_owned(),
                 });
             }
             let changed = client.send(Method::PATCH, &one(&args.name), Some(&body)).await?;
@@ -96,7 +102,7 @@ fn show(use_case: &Value, output: &Output) -> Result<(), CliError> {
         ("IT owner", person(use_case, "it_owner")),
         ("deputy", person(use_case, "deputy")),
         ("cost centre", text(use_case, "cost_centre")),
-        ("monthly budget", money(use_case, "monthly_budget")),
+        ("monthly budget", budget(use_case)),
         ("transformations", text(use_case, "transformations")),
         ("objective", text(use_case, "objective")),
         ("baseline", text(use_case, "baseline")),
@@ -109,6 +115,17 @@ fn show(use_case: &Value, output: &Output) -> Result<(), CliError> {
         output.line(&format!("{}  {value}", output.paint(&format!("{label:<16}"), Paint::Bold)))?;
     }
     Ok(())
+}
+
+/// `€100.00 (€12.30 spent, €0.02 held)`.
+fn budget(use_case: &Value) -> String {
+    match use_case.get("budget") {
+        Some(budget) => {
+            let (posted, held) = (money(budget, "posted"), money(budget, "held"));
+            format!("{} ({posted} spent, {held} held)", money(budget, "monthly"))
+        }
+        None => "-".to_owned(),
+    }
 }
 
 fn person(use_case: &Value, field: &str) -> String {

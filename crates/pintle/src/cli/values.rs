@@ -79,7 +79,8 @@ impl FromStr for Moment {
             return Ok(Moment::At(at));
         }
         text.parse().map(Moment::In).map_err(|_| {
-            let hint = "write a period from now such as `8h` or `7d`, or a time such as `2026-12-01T08:00:00Z`";
+            let hint =
+                "write a period from now such as `8h` or `7d`, or a time such as `2026-12-01T08:00:00Z`";
             ParseError::new(text, "a time", hint)
         })
     }
@@ -147,7 +148,10 @@ mod tests {
     fn periods_and_moments() {
         let now = Timestamp::from_second(0).unwrap();
         let after = |text: &str| text.parse::<Period>().unwrap().after(now).unwrap().as_second();
-        assert_eq!((after("30m"), after("12h"), after("90d"), after("4w")), (1_800, 43_200, 7_776_000, 2_419_200));
+        assert_eq!(
+            (after("30m"), after("12h"), after("90d"), after("4w")),
+            (1_800, 43_200, 7_776_000, 2_419_200)
+        );
         assert_eq!("90m".parse::<Period>().unwrap().hours(), 2);
         for bad in ["", "90", "d", "0d", "-1d", "1y", "9999999999w", "1.5h"] {
             assert!(bad.parse::<Period>().is_err(), "{bad}");

@@ -13,7 +13,7 @@ use pintle_registry::Organisation;
 
 use super::{
     ConfigSource, LoadedConfig, ServerConfig, explain,
-    files::{self, ReadError, plain_reason},
+    files::{self, plain_reason},
     parse::{Parsed, cut},
     placements,
     problem::{Fault, Problem, Severity},
@@ -41,7 +41,7 @@ pub(crate) fn check(
     let organisation_budget = budget(&mut parsed);
     let server = server(&mut parsed, inputs, is_demo);
     limits(&mut parsed);
-    let (guard, mut watched) = words::check(&mut parsed, folder);
+    let (scanner, mut watched) = words::check(&mut parsed, folder);
     let policy = policy(&mut parsed, folder, &mut watched);
     let placements = placements::check(&mut parsed, inputs, folder, &mut watched);
     let explained = explain::rows(&parsed, inputs);
@@ -52,26 +52,24 @@ pub(crate) fn check(
     problems.sort_by(|a, b| {
         (&a.place.file, a.place.line, a.place.column).cmp(&(&b.place.file, b.place.line, b.place.column))
     });
-    let is_sound = problems.iter().all(|problem| problem.severity == Severity::Warning);
-    match (is_sound, organisation, server, guard, policy) {
-        (true, Some(organisation), Some(server), Some((guard, scanner)), Some((policies, engine))) => {
-            Ok(LoadedConfig {
-                organisation,
-                organisation_budget,
-                server,
-                data_folder: inputs.data_folder().0,
-                limits: parsed.config.limits,
-                guard,
-                scanner: Arc::new(scanner),
-                policies,
-                engine: Arc::new(engine),
-                placements,
-                source,
-                watched,
-                warnings: problems,
-                explained,
-            })
-        }
+    // The second half follows from the first; were it not so, a placement would silently be missing.
+    let is_sound = problems.iter().all(|problem| problem.severity == Severity::Warning)
+        && placements.len() == parsed.config.placement.len();
+    match (is_sound, organisation, server, scanner, policy) {
+        (true, Some(organisation), Some(server), Some(scanner), Some(engine)) => Ok(LoadedConfig {
+            organisation,
+            organisation_budget,
+            server,
+            data_folder: inputs.data_folder().0,
+            limits: parsed.config.limits,
+            scanner: Arc::new(scanner),
+            engine: Arc::new(engine),
+            placements,
+            source,
+            watched,
+            warnings: problems,
+            explained,
+        }),
         _ => Err(problems),
     }
 }
@@ -80,14 +78,17 @@ fn organisation(parsed: &mut Parsed, is_demo: bool) -> Option<Organisation> {
     let config = parsed.config.organisation.clone();
     let name = config.name.filter(|name| !name.trim().is_empty());
     if parsed.is_absent("organisation") {
-        let hint = "write [organisation], and below it name = \"Example AG\" and currency = \"EUR\"".to_owned();
-        let fault =
-            Fault::Missing { key: "[organisation]".to_owned(), table: "this file".to_owned(), hint };
+        let hint =
+            "write [organisation], and below it name = \"Example AG\" and currency = \"EUR\"".to_owned();
+        let fault = Fault::Missing { key: "[organisation]".to_owned(), table: "this file".to_owned(), hint };
         parsed.error_at("organisation", &fault);
     } else {
         let keys = [("name", name.is_some()), ("currency", config.currency.is_some())];
         parsed.require("organisation", "organisation", &keys);
-        if name.is_none() && parsed.map.has("organisation.name") && !parsed.rejected.contains("organisation.name") {
+        if name.is_none()
+            && parsed.map.has("organisation.name")
+            && !parsed.rejected.contains("organisation.name")
+        {
             let hint = "write name = \"Example AG\"".to_owned();
             parsed.error_at(
                 "organisation.name",
@@ -216,12 +217,8 @@ fn limits(parsed: &mut Parsed) {
     }
 }
 
-/// The policies and what they compile to: the organisation's own, or the built-in ones.
-fn policy(
-    parsed: &mut Parsed,
-    folder: &Path,
-    watched: &mut Vec<PathBuf>,
-) -> Option<(Vec<PolicySource>, PolicyEngine)> {
+/// The policies, compiled: the organisation's own, or the built-in ones.
+fn policy(parsed: &mut Parsed, folder: &Path, watched: &mut Vec<PathBuf>) -> Option<PolicyEngine> {
     let sources = match parsed.config.policy.folder.clone() {
         None => default_sources(),
         Some(name) => {
@@ -231,20 +228,16 @@ fn policy(
         }
     };
     match PolicyEngine::compile(&sources) {
-        Ok(engine) => Some((sources, engine)),
+        Ok(engine) => Some(engine),
         Err(error) => {
             if error.problems().is_empty() {
                 let fault = Fault::Policy { message: error.to_string(), hint: String::new() };
                 parsed.error_at("policy", &fault);
             }
             for problem in error.problems() {
-                let place = Place {
-                    line: problem.line,
-                    column: problem.column,
-                    ..Place::file(&problem.file)
-                };
-                let fault =
-                    Fault::Policy { message: problem.message.clone(), hint: problem.hint.clone() };
+                let place =
+                    Place { line: problem.line, column: problem.column, ..Place::file(&problem.file) };
+                let fault = Fault::Policy { message: problem.message.clone(), hint: problem.hint.clone() };
                 parsed.problems.push(Problem::error(place, &fault));
             }
             None
@@ -257,8 +250,11 @@ fn policy_files(parsed: &mut Parsed, name: &str, folder: &Path) -> Option<Vec<Po
     let files = match cedar_files(folder) {
         Ok(files) => files,
         Err(error) => {
-            let fault =
-                Fault::Unreadable { what: "policy folder", path: name.to_owned(), reason: plain_reason(&error) };
+            let fault = Fault::Unreadable {
+                what: "policy folder",
+                path: name.to_owned(),
+                reason: plain_reason(&error),
+            };
             parsed.error_at(key, &fault);
             return None;
         }
@@ -277,11 +273,7 @@ fn policy_files(parsed: &mut Parsed, name: &str, folder: &Path) -> Option<Vec<Po
         match files::read_text(&path, POLICY_FILE_MIB_MAX) {
             Ok(text) => sources.push(PolicySource { name: shown, text }),
             Err(error) => {
-                let what = "policy file";
-                let fault = match error {
-                    ReadError::Unreadable(reason) => Fault::Unreadable { what, path: shown, reason },
-                    ReadError::TooLarge(most_mib) => Fault::TooLarge { what, path: shown, most_mib },
-                };
+                let fault = Fault::Unreadable { what: "policy file", path: shown, reason: error.to_string() };
                 parsed.error_at(key, &fault);
                 return None;
             }

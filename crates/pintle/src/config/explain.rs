@@ -1,7 +1,6 @@
 //! Which value applies, and why: every setting with where it comes from. `pintle config explain` prints
 //! it, so that nobody has to guess whether the file or the environment won.
 
-
 use serde::Serialize;
 use serde_json::Value;
 
@@ -87,6 +86,7 @@ fn row(parsed: &Parsed, inputs: &Inputs, path: &str, leaf: &Value) -> Option<Exp
 }
 
 fn derived_url(parsed: &Parsed, inputs: &Inputs) -> Option<String> {
-    let listen = inputs.overriding(&LISTEN).map_or_else(|| parsed.config.server.listen.clone(), |(text, _)| text);
+    let listen =
+        inputs.overriding(&LISTEN).map_or_else(|| parsed.config.server.listen.clone(), |(text, _)| text);
     listen.parse().ok().map(local_url)
 }

@@ -13,15 +13,30 @@ const MIB: u64 = 1024 * 1024;
 /// Why a file's text is not there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ReadError {
+    /// It is not there.
+    Missing,
     /// It cannot be read: why.
     Unreadable(String),
     /// It is larger than so many MiB.
     TooLarge(u64),
 }
 
+impl std::fmt::Display for ReadError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ReadError::Missing => f.write_str("there is no such file"),
+            ReadError::Unreadable(reason) => f.write_str(reason),
+            ReadError::TooLarge(most_mib) => write!(f, "it is larger than {most_mib} MiB"),
+        }
+    }
+}
+
 /// The file's text, of at most so many MiB.
 pub(crate) fn read_text(path: &Path, most_mib: u64) -> Result<String, ReadError> {
-    let unreadable = |error: &io::Error| ReadError::Unreadable(plain_reason(error));
+    let unreadable = |error: &io::Error| match error.kind() {
+        io::ErrorKind::NotFound => ReadError::Missing,
+        _ => ReadError::Unreadable(plain_reason(error)),
+    };
     let file = File::open(path).map_err(|error| unreadable(&error))?;
     let mut bytes = Vec::new();
     // Not the size that the file system reports: pipes and special files have none.

@@ -27,19 +27,20 @@ use std::{
 
 use check::cedar_files;
 pub(crate) use explain::Explained;
-pub(crate) use files::{ReadError, plain_reason, read_text};
+pub(crate) use files::{plain_reason, read_text};
 pub(crate) use problem::{ConfigError, Problem, Severity};
-pub(crate) use schema::{Limits, json_schema};
+pub(crate) use schema::{Limits, UnpricedRule, json_schema};
 pub(crate) use settings::{Flags, Inputs, Secrets};
 pub(crate) use template::TEMPLATE;
-pub(crate) use watch::watch;
+pub(crate) use watch::{Reloaded, watch};
 
 use pintle_core::Amount;
-use pintle_guard::{Guard, GuardConfig};
-use pintle_policy::{PolicyEngine, PolicySource};
+use pintle_guard::Guard;
+use pintle_policy::PolicyEngine;
 use pintle_registry::{Organisation, Placement};
 
 use self::{
+    files::ReadError,
     settings::{CONFIG, DEFAULT_CONFIG},
     source::SourceText,
 };
@@ -89,13 +90,9 @@ pub(crate) struct LoadedConfig {
     pub(crate) data_folder: PathBuf,
     /// What one request, one key and the whole server may use.
     pub(crate) limits: Limits,
-    /// What the guard is made from.
-    pub(crate) guard: GuardConfig,
     /// The guard, made.
     pub(crate) scanner: Arc<Guard>,
-    /// The policies' texts: the organisation's, or the built-in ones.
-    pub(crate) policies: Vec<PolicySource>,
-    /// The policies, compiled.
+    /// The policies, compiled: the organisation's own, or the built-in ones.
     pub(crate) engine: Arc<PolicyEngine>,
     /// The deployments of models that requests may go to, in the file's order.
     pub(crate) placements: Vec<Arc<Placement>>,
@@ -140,12 +137,9 @@ pub(crate) fn load(inputs: &Inputs) -> Result<LoadedConfig, ConfigError> {
     match chosen(inputs) {
         ConfigSource::Demo => load_text(inputs, ConfigSource::Demo, DEMO.to_owned(), Path::new("")),
         ConfigSource::File(path) => {
-            let text = files::read_text(&path, FILE_MIB_MAX).map_err(|error| {
-                let reason = match error {
-                    ReadError::Unreadable(reason) => reason,
-                    ReadError::TooLarge(most) => format!("it is larger than {most} MiB"),
-                };
-                ConfigError::Unreadable { path: path.clone(), reason }
+            let text = files::read_text(&path, FILE_MIB_MAX).map_err(|error| match error {
+                ReadError::Missing => ConfigError::Missing(path.clone()),
+                other => ConfigError::Unreadable { path: path.clone(), reason: other.to_string() },
             })?;
             let folder = path.parent().unwrap_or(Path::new("")).to_owned();
             load_text(inputs, ConfigSource::File(path), text, &folder)
@@ -174,6 +168,7 @@ fn load_text(
     text: String,
     folder: &Path,
 ) -> Result<LoadedConfig, ConfigError> {
-    let parsed = parse::parse(SourceText { name: source.to_string(), text }).map_err(ConfigError::Invalid)?;
+    let parsed =
+        parse::parse(&SourceText { name: source.to_string(), text }).map_err(ConfigError::Invalid)?;
     check::check(parsed, inputs, source, folder).map_err(ConfigError::Invalid)
 }

@@ -38,15 +38,18 @@ pub(crate) struct Parsed {
 ///
 /// # Errors
 /// The syntax errors.
-pub(crate) fn parse(source: SourceText) -> Result<Parsed, Vec<Problem>> {
-    let (document, errors) = DeTable::parse_recoverable(&source.text);
+pub(crate) fn parse(source: &SourceText) -> Result<Parsed, Vec<Problem>> {
+    let (mut document, errors) = DeTable::parse_recoverable(&source.text);
     if !errors.is_empty() {
-        return Err(syntax_problems(&source, &errors));
+        return Err(syntax_problems(source, &errors));
     }
-    let map = SourceMap::of(document.get_ref());
-    let mut document = document;
-    let mut parsed =
-        Parsed { config: Config::default(), map, problems: Vec::new(), rejected: BTreeSet::new(), source: source.clone() };
+    let mut parsed = Parsed {
+        source: source.clone(),
+        config: Config::default(),
+        map: SourceMap::of(document.get_ref()),
+        problems: Vec::new(),
+        rejected: BTreeSet::new(),
+    };
     let schema = schema::json_schema();
     parsed.remove_unknown(&schema, &schema, "", document.get_mut());
     parsed.read(document);
@@ -135,6 +138,7 @@ impl Parsed {
                 Fault::UnknownKey { key: cut(&key), table: table_name(path), hint }
             };
             self.report(&span, &fault);
+            self.rejected.insert(join(path, &key));
         }
     }
 
@@ -163,7 +167,7 @@ impl Parsed {
     }
 
     fn read(&mut self, mut document: Spanned<DeTable<'_>>) {
-        while self.problems.len() < PROBLEMS_MAX {
+        for _ in 0..PROBLEMS_MAX {
             let error = match Config::deserialize(toml::de::Deserializer::from(document.clone())) {
                 Ok(config) => {
                     self.config = config;
@@ -176,8 +180,11 @@ impl Parsed {
                 self.report(&span, &value_fault("", error.message()));
                 return;
             };
-            let fault = value_fault(&path, error.message());
-            self.report(&span, &fault);
+            // What is missing in a table may be what was just taken out of it: that has been reported.
+            let is_sequel = self.rejected.iter().any(|other| is_below(other, &path));
+            if !is_sequel {
+                self.report(&span, &value_fault(&path, error.message()));
+            }
             self.rejected.insert(path);
         }
     }
@@ -185,7 +192,8 @@ impl Parsed {
 
 /// Removes the innermost key whose value contains the place, and says which it was.
 fn take_out(table: &mut DeTable<'_>, path: &str, span: &Range<usize>) -> Option<String> {
-    let holds = |range: &Range<usize>| range.start <= span.start && span.start < range.end.max(range.start + 1);
+    let holds =
+        |range: &Range<usize>| range.start <= span.start && span.start < range.end.max(range.start + 1);
     for (key, value) in table.iter_mut() {
         let path = join(path, key.get_ref());
         let inner = match value.get_mut() {
@@ -203,9 +211,14 @@ fn take_out(table: &mut DeTable<'_>, path: &str, span: &Range<usize>) -> Option<
             return inner;
         }
     }
-    let key = table.iter().find(|(_, value)| holds(&value.span())).map(|(key, _)| key.get_ref().to_string())?;
+    let key =
+        table.iter().find(|(_, value)| holds(&value.span())).map(|(key, _)| key.get_ref().to_string())?;
     table.remove(key.as_str());
     Some(join(path, &key))
+}
+
+fn is_below(path: &str, above: &str) -> bool {
+    path.strip_prefix(above).is_some_and(|rest| rest.starts_with('.'))
 }
 
 /// serde's message in plain words: without Rust's names for types, and with the hint apart.
@@ -264,7 +277,9 @@ fn found_words(found: &str) -> String {
 
 fn wanted_words(wanted: &str) -> String {
     match wanted {
-        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, not negative and without quotes".to_owned(),
+        "u8" | "u16" | "u32" | "u64" | "usize" => {
+            "a whole number, not negative and without quotes".to_owned()
+        }
         "a string" | "a borrowed string" | "string or table" => "a text in quotes".to_owned(),
         "a sequence" => "a list in brackets: [ … ]".to_owned(),
         "a map" => "a table".to_owned(),
@@ -284,7 +299,10 @@ fn resolve<'a>(root: &'a Value, schema: &'a Value) -> &'a Value {
                 None => return schema,
             }
         } else if let Some(choices) = schema.get("anyOf").and_then(Value::as_array) {
-            match choices.iter().map(|choice| resolve(root, choice)).find(|choice| choice.get("properties").is_some())
+            match choices
+                .iter()
+                .map(|choice| resolve(root, choice))
+                .find(|choice| choice.get("properties").is_some())
             {
                 Some(found) => schema = found,
                 None => return schema,
@@ -336,7 +354,7 @@ mod tests {
 
     fn messages(text: &str) -> Vec<String> {
         let source = SourceText { name: "t".into(), text: text.into() };
-        let problems = match parse(source) {
+        let problems = match parse(&source) {
             Ok(parsed) => parsed.problems,
             Err(problems) => problems,
         };
@@ -357,7 +375,7 @@ mod tests {
         for value in ["\"sk-abc\"", "{ key = \"sk-abc\" }", "{ \"sk-abc\" = 1 }", "{ env = [\"sk-abc\"] }"] {
             let text = format!("[[placement]]\napi_key = {value}\n");
             let source = SourceText { name: "t".into(), text };
-            let parsed = parse(source).unwrap();
+            let parsed = parse(&source).unwrap();
             assert_eq!(parsed.problems.len(), 1, "{value}");
             let shown = parsed.problems[0].to_string();
             assert!(!shown.contains("sk-abc"), "{shown}");

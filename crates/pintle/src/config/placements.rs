@@ -1,13 +1,18 @@
 //! Placements: addresses, secrets, prices, clearance. What passes here can be called without asking again.
 
-use std::{collections::BTreeMap, net::IpAddr, path::{Path, PathBuf}, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use http::Uri;
 use pintle_core::{DataClass, Name, Pricing, Secret, Zone};
 use pintle_registry::{Placement, Provider, Timeouts};
 
 use super::{
-    files::{self, ReadError},
+    files,
     parse::Parsed,
     problem::{Fault, missing_hint},
     schema::{PlacementConfig, PriceConfig, ProviderKind, SecretSource, TimeoutsConfig},
@@ -225,13 +230,10 @@ impl Checker<'_> {
     fn secret_file(&mut self, file: &str) -> Result<String, Fault> {
         let path = self.folder.join(file);
         self.watched.push(path.clone());
-        let text = files::read_text(&path, SECRET_FILE_MIB_MAX).map_err(|error| match error {
-            ReadError::Unreadable(reason) => {
-                Fault::Unreadable { what: "secret file", path: path.display().to_string(), reason }
-            }
-            ReadError::TooLarge(most_mib) => {
-                Fault::TooLarge { what: "secret file", path: path.display().to_string(), most_mib }
-            }
+        let text = files::read_text(&path, SECRET_FILE_MIB_MAX).map_err(|error| Fault::Unreadable {
+            what: "secret file",
+            path: path.display().to_string(),
+            reason: error.to_string(),
         })?;
         if files::is_open_to_others(&path) {
             let at = self.at("api_key");
@@ -242,7 +244,9 @@ impl Checker<'_> {
 
     fn timeouts(&mut self) -> Timeouts {
         let TimeoutsConfig { connect_ms, first_byte_ms, idle_ms } = self.config.timeouts;
-        for (key, value) in [("connect_ms", connect_ms), ("first_byte_ms", first_byte_ms), ("idle_ms", idle_ms)] {
+        for (key, value) in
+            [("connect_ms", connect_ms), ("first_byte_ms", first_byte_ms), ("idle_ms", idle_ms)]
+        {
             if value == 0 || value > TIMEOUT_MS_MAX {
                 let fault = Fault::OutOfRange { path: key.to_owned(), value, least: 1, most: TIMEOUT_MS_MAX };
                 self.error(&format!("timeouts.{key}"), &fault);
@@ -279,7 +283,8 @@ pub(crate) fn web_address(text: &str) -> Result<Uri, Fault> {
 
 fn is_loopback(uri: &Uri) -> bool {
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]

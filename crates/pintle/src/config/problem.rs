@@ -56,10 +56,8 @@ pub(crate) enum Fault {
     Unreadable { what: &'static str, path: String, reason: String },
     #[error("the secret file `{0}` can be read by other users of this machine")]
     SecretFileOpen(String),
-    #[error("the {what} `{path}` is larger than {most_mib} MiB")]
-    TooLarge { what: &'static str, path: String, most_mib: u64 },
-    #[error("dictionary `{name}`: {message}")]
-    Dictionary { name: String, message: String },
+    #[error("{0}")]
+    Dictionary(String),
     #[error("`{0}` is not a kind of finding")]
     UnknownKind(String, String),
     #[error("the policy folder `{0}` has no `.cedar` file")]
@@ -102,7 +100,7 @@ impl Fault {
                     .into()
             }
             Fault::Duplicate { first, .. } => format!("the first stands at {first}; give each its own name"),
-            Fault::Url { .. } => "write it in full, such as `https://api.openai.com/v1`".into(),
+            Fault::Url { .. } => "write it in full: `https://`, the host, and the path if there is one".into(),
             Fault::UrlCredentials => "remove them; a provider's key belongs into `api_key`".into(),
             Fault::UrlQuery => "end the address with its path; Azure's version goes into `api_version`".into(),
             Fault::UrlPlain { .. } => {
@@ -119,8 +117,9 @@ impl Fault {
                 "relative paths start at the folder of the configuration file; check name and permissions".into()
             }
             Fault::SecretFileOpen(path) => format!("run `chmod 600 {path}`"),
-            Fault::TooLarge { .. } => "split it, or leave out what is not needed".into(),
-            Fault::Dictionary { .. } => "write one entry per line".into(),
+            Fault::Dictionary(_) => {
+                "one entry stands on each line; leave out what is too short or too long to be looked for".into()
+            }
             Fault::NoPolicies(_) => {
                 "put your policies there, or remove `folder` to use the built-in ones".into()
             }
@@ -176,12 +175,14 @@ impl std::fmt::Display for Problem {
             let number = self.place.line.to_string();
             let margin = " ".repeat(number.len());
             // A tab takes one column in the count and several on a terminal: the mark's own line repeats it.
+            let width = self.place.excerpt.chars().count();
             let lead: String = self
                 .place
                 .excerpt
                 .chars()
                 .chain(std::iter::repeat(' '))
-                .take(self.place.column.saturating_sub(1))
+                // What is covered may have been longer.
+                .take(self.place.column.saturating_sub(1).min(width))
                 .map(|letter| if letter == '\t' { '\t' } else { ' ' })
                 .collect();
             let mark = "^".repeat(self.place.width);
@@ -194,7 +195,10 @@ impl std::fmt::Display for Problem {
 /// Why there is no configuration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ConfigError {
-    /// The file that was asked for is not there, or cannot be read.
+    /// The file that was asked for is not there.
+    #[error("there is no configuration file `{}`", .0.display())]
+    Missing(PathBuf),
+    /// The file cannot be read.
     #[error("the configuration file `{}` cannot be read: {reason}", .path.display())]
     Unreadable {
         /// The file.
@@ -215,9 +219,10 @@ impl ConfigError {
     #[must_use]
     pub(crate) fn hint(&self) -> Option<&'static str> {
         match self {
-            ConfigError::Unreadable { .. } => Some(
-                "check the path after `--config` or in PINTLE_CONFIG; `pintle init` writes a new file",
-            ),
+            ConfigError::Missing(_) => {
+                Some("check the path after `--config` or in PINTLE_CONFIG; `pintle init` writes a new file")
+            }
+            ConfigError::Unreadable { .. } => Some("it must be a text file that this user may read"),
             ConfigError::Invalid(_) => None,
             ConfigError::Watch(_) => Some("restart Pintle to apply a change, or send it SIGHUP"),
         }

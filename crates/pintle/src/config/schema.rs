@@ -9,13 +9,13 @@ use std::collections::BTreeMap;
 use pintle_core::{Currency, DataClass, ModelName, Name, PriceCard, Zone};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
+use serde_json::Value;
 
 /// The configuration of a Pintle server.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
     /// Whose ledger and policies these are.
-    #[schemars(required)]
     pub(crate) organisation: OrganisationConfig,
     /// Where the server listens.
     pub(crate) server: ServerSection,
@@ -34,10 +34,8 @@ pub(crate) struct Config {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct OrganisationConfig {
     /// The name that pages show.
-    #[schemars(required)]
     pub(crate) name: Option<String>,
     /// The ledger's one currency, as an ISO 4217 code. A change needs a restart, and an empty ledger.
-    #[schemars(required)]
     pub(crate) currency: Option<Currency>,
     /// The IANA time zone in which months begin: budgets renew on the first of the month there.
     pub(crate) time_zone: String,
@@ -141,13 +139,10 @@ pub(crate) struct GuardSection {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct DictionaryConfig {
     /// Findings are called `dictionary:NAME`.
-    #[schemars(required)]
     pub(crate) name: Option<Name>,
     /// The data class of a text in which one of the words stands.
-    #[schemars(required)]
     pub(crate) class: Option<DataClass>,
     /// A text file with one entry per line, relative to this file's folder.
-    #[schemars(required)]
     pub(crate) file: Option<String>,
 }
 
@@ -180,10 +175,8 @@ pub(crate) enum ProviderKind {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct PlacementConfig {
     /// Unique; applications may ask for it by this name.
-    #[schemars(required)]
     pub(crate) name: Option<Name>,
     /// How to speak to it.
-    #[schemars(required)]
     pub(crate) provider: Option<ProviderKind>,
     /// Up to and with `/v1` for `openai` and `anthropic`; the resource's address for `azure_openai`; none
     /// for `simulated`.
@@ -193,18 +186,14 @@ pub(crate) struct PlacementConfig {
     /// The `api-version` that Azure OpenAI asks for.
     pub(crate) api_version: Option<String>,
     /// What the provider calls the model; applications may ask for it by this name too.
-    #[schemars(required)]
     pub(crate) model: Option<ModelName>,
     /// Where it runs.
-    #[schemars(required)]
     pub(crate) zone: Option<Zone>,
     /// The country or region, in your own words. Pages show it.
     pub(crate) region: String,
     /// The highest data class that it may see.
-    #[schemars(required)]
     pub(crate) clearance: Option<DataClass>,
     /// What its tokens cost.
-    #[schemars(required)]
     pub(crate) price: Option<PriceConfig>,
     /// How long to wait for it.
     pub(crate) timeouts: TimeoutsConfig,
@@ -280,10 +269,10 @@ impl<'de> Deserialize<'de> for SecretSource {
 }
 
 /// `parse.rs` splits messages at the first semicolon into message and hint.
-const SECRET_INLINE: &str =
-    "a secret must not stand in this file; put it into an environment variable and write { env = \"NAME\" }, \
+const SECRET_INLINE: &str = "a secret must not stand in this file; put it into an environment variable and write { env = \"NAME\" }, \
      or into a file and write { file = \"PATH\" }";
-const SECRET_SHAPE: &str = "this does not say where the secret is; write either { env = \"NAME\" } or { file = \"PATH\" }";
+const SECRET_SHAPE: &str =
+    "this does not say where the secret is; write either { env = \"NAME\" } or { file = \"PATH\" }";
 
 /// What tokens cost, or that nobody knows yet. Unpriced is a state, never zero (I4).
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -307,16 +296,17 @@ impl<'de> Deserialize<'de> for PriceConfig {
             type Value = PriceConfig;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(
-                    "prices per million tokens, { input = \"…\", output = \"…\" }, or \"unpriced\"",
-                )
+                f.write_str("prices per million tokens, { input = \"…\", output = \"…\" }, or \"unpriced\"")
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<PriceConfig, E> {
                 if text == "unpriced" {
                     return Ok(PriceConfig::Unpriced);
                 }
-                Err(E::custom(format!("`{}` is not a price; {PRICE_HINT}", text.chars().take(64).collect::<String>())))
+                Err(E::custom(format!(
+                    "`{}` is not a price; {PRICE_HINT}",
+                    text.chars().take(64).collect::<String>()
+                )))
             }
 
             fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<PriceConfig, A::Error> {
@@ -360,16 +350,56 @@ fn decimal<'de, D: Deserializer<'de>>(d: D) -> Result<Option<String>, D::Error> 
             Ok(Some(whole.to_string()))
         }
         fn visit_f64<E: de::Error>(self, value: f64) -> Result<Self::Value, E> {
-            Err(E::custom(format!("`{value}` is not in quotes; write \"{value}\", because money is never a float")))
+            Err(E::custom(format!(
+                "`{value}` is not in quotes; write \"{value}\", because money is never a float"
+            )))
         }
     }
     d.deserialize_any(Visitor)
 }
 
+/// What must be written down. The structs have these as `Option`s, so that the rest of a faulty file can be
+/// examined; the schema has to be told.
+const REQUIRED: [(&str, &[&str]); 4] = [
+    ("", &["organisation"]),
+    ("/$defs/OrganisationConfig", &["name", "currency"]),
+    ("/$defs/DictionaryConfig", &["name", "class", "file"]),
+    ("/$defs/PlacementConfig", &["name", "provider", "model", "zone", "clearance", "price"]),
+];
+
 /// The JSON Schema of `pintle.toml`, for editors and for the walk that finds unknown settings.
 #[must_use]
-pub(crate) fn json_schema() -> serde_json::Value {
+pub(crate) fn json_schema() -> Value {
     let mut schema = schemars::schema_for!(Config);
     schema.insert("title".into(), "pintle.toml".into());
-    schema.to_value()
+    let mut schema = schema.to_value();
+    drop_nulls(&mut schema);
+    for (pointer, keys) in REQUIRED {
+        if let Some(Value::Object(table)) = schema.pointer_mut(pointer) {
+            table.insert("required".to_owned(), keys.to_vec().into());
+        }
+    }
+    schema
+}
+
+/// TOML has no null: what is optional is left out. So neither types nor defaults name it.
+fn drop_nulls(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            fields.retain(|key, value| !(key == "default" && value.is_null()));
+            if let Some(Value::Array(types)) = fields.get_mut("type") {
+                types.retain(|kind| kind != "null");
+                if let [only] = types.as_slice() {
+                    let only = only.clone();
+                    fields.insert("type".to_owned(), only);
+                }
+            }
+            if let Some(Value::Array(choices)) = fields.get_mut("anyOf") {
+                choices.retain(|choice| choice.get("type").is_none_or(|kind| kind != "null"));
+            }
+            fields.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(elements) => elements.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
 }

@@ -146,8 +146,115 @@ fn fingerprint(paths: &[PathBuf]) -> Vec<Trace> {
 }
 
 fn trace(path: &Path) -> Trace {
-    let state = std::fs::metadata(path)
-        .ok()
-        .and_then(|metadata| Some((metadata.len(), metadata.modified().ok()?)));
+    let state =
+        std::fs::metadata(path).ok().and_then(|metadata| Some((metadata.len(), metadata.modified().ok()?)));
     (path.to_owned(), state)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::config::{Flags, Secrets};
+
+    const GOOD: &str = "[organisation]\nname = \"A\"\ncurrency = \"EUR\"\n[policy]\nfolder = \"policies\"\n";
+    const PERMIT: &str = "@id(\"all\")\npermit(principal, action, resource);\n";
+    /// SIGHUP reaches the whole process, so these tests take turns.
+    static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    /// Only a broken test waits this long.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    struct Watched {
+        folder: tempfile::TempDir,
+        inputs: Inputs,
+        start: LoadedConfig,
+    }
+
+    fn watched() -> Watched {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("policies")).unwrap();
+        std::fs::write(folder.path().join("policies/own.cedar"), PERMIT).unwrap();
+        let file = folder.path().join("pintle.toml");
+        std::fs::write(&file, GOOD).unwrap();
+        let flags = Flags { config: Some(file), ..Flags::default() };
+        let inputs = Inputs { flags, environment: Arc::new(|_| None), secrets: Secrets::Required };
+        let start = load(&inputs).unwrap();
+        Watched { folder, inputs, start }
+    }
+
+    /// Watches while `change` is made, and hands back the first thing that is noticed.
+    async fn noticed(watched: &Watched, change: impl FnOnce(&Path)) -> Reloaded {
+        let (sender, mut receiver) = mpsc::channel(8);
+        let watching = watch(&watched.inputs, &watched.start, |reloaded| sender.try_send(reloaded).unwrap());
+        tokio::pin!(watching);
+        // The first turn sets the watcher up; after it, nothing is missed.
+        let set_up = std::future::poll_fn(|context| {
+            std::task::Poll::Ready(watching.as_mut().poll(context).is_pending())
+        });
+        assert!(set_up.await);
+        change(watched.folder.path());
+        tokio::select! {
+            ended = &mut watching => panic!("it ended: {ended:?}"),
+            reloaded = tokio::time::timeout(PATIENCE, receiver.recv()) => reloaded.unwrap().unwrap(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_changed_file_is_read_again() {
+        let _turn = TURN.lock().await;
+        let watched = watched();
+        let reloaded = noticed(&watched, |folder| {
+            // As editors do: a new file, renamed over the old one.
+            std::fs::write(folder.join("new"), GOOD.replace("\"A\"", "\"Another\"")).unwrap();
+            std::fs::rename(folder.join("new"), folder.join("pintle.toml")).unwrap();
+        });
+        assert_eq!(reloaded.await.unwrap().organisation.name, "Another");
+    }
+
+    #[tokio::test]
+    async fn a_bad_file_is_reported_and_a_changed_policy_is_noticed() {
+        let _turn = TURN.lock().await;
+        let watched = watched();
+        let bad =
+            noticed(&watched, |folder| std::fs::write(folder.join("pintle.toml"), "nonsense").unwrap()).await;
+        let error = bad.err().unwrap();
+        assert!(error.to_string().contains("pintle.toml:1:"), "{error}");
+        std::fs::write(watched.folder.path().join("pintle.toml"), GOOD).unwrap();
+
+        let reloaded = noticed(&watched, |folder| {
+            std::fs::write(folder.join("policies/more.cedar"), PERMIT.replace("all", "more")).unwrap();
+        });
+        let rules = |config: &LoadedConfig| config.engine.rules().len();
+        assert_eq!(rules(&reloaded.await.unwrap()), rules(&watched.start) + 1);
+    }
+
+    #[tokio::test]
+    async fn what_needs_a_restart_is_named() {
+        let _turn = TURN.lock().await;
+        let watched = watched();
+        let reloaded = noticed(&watched, |folder| {
+            let text = GOOD.replace("EUR", "CHF") + "[server]\nlisten = \"127.0.0.1:1\"\n";
+            std::fs::write(folder.join("pintle.toml"), text).unwrap();
+        });
+        let needs = reloaded.await.unwrap().needs_restart(&watched.start);
+        assert_eq!(
+            needs,
+            [
+                "`server.listen` changed from `127.0.0.1:7411` to `127.0.0.1:1`: this needs a restart",
+                "`organisation.currency` changed from `EUR` to `CHF`: this needs a restart",
+            ]
+        );
+        assert!(watched.start.needs_restart(&watched.start).is_empty());
+    }
+
+    #[tokio::test]
+    async fn sighup_reads_it_again_also_without_a_change() {
+        let _turn = TURN.lock().await;
+        let watched = watched();
+        let reloaded = noticed(&watched, |_| {
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::HUP).unwrap();
+        });
+        assert_eq!(reloaded.await.unwrap().organisation.name, "A");
+    }
 }

@@ -9,18 +9,19 @@ use pintle_core::Name;
 use pintle_guard::{Dictionary, Guard, GuardConfig, GuardError};
 
 use super::{
-    files::{self, ReadError},
-    parse::Parsed,
+    files,
+    parse::{Parsed, cut},
     problem::{Fault, Problem},
     schema::DictionaryConfig,
     source::Place,
+    suggest,
 };
 
 const DICTIONARY_MIB_MAX: u64 = 32;
 const DICTIONARIES_MAX: usize = 100;
 
-/// The guard's configuration with the guard made from it, and the files that were read for it.
-pub(crate) fn check(parsed: &mut Parsed, folder: &Path) -> (Option<(GuardConfig, Guard)>, Vec<PathBuf>) {
+/// The guard, and the files that were read for it.
+pub(crate) fn check(parsed: &mut Parsed, folder: &Path) -> (Option<Guard>, Vec<PathBuf>) {
     let section = parsed.config.guard.clone();
     let mut files = Vec::new();
     let mut dictionaries = Vec::new();
@@ -76,16 +77,13 @@ fn dictionary(
     let key = format!("{path}.file");
     let text = match files::read_text(&whole, DICTIONARY_MIB_MAX) {
         Ok(text) => text,
-        Err(ReadError::Unreadable(reason)) => {
+        Err(error) => {
+            let reason = error.to_string();
             parsed.error_at(&key, &Fault::Unreadable { what: "dictionary", path: file.clone(), reason });
             return None;
         }
-        Err(ReadError::TooLarge(most_mib)) => {
-            parsed.error_at(&key, &Fault::TooLarge { what: "dictionary", path: file.clone(), most_mib });
-            return None;
-        }
     };
-    match Dictionary::parse(name.clone(), class, &text) {
+    match Dictionary::parse(name, class, &text) {
         Ok(dictionary) => Some(dictionary),
         Err(error) => {
             // The line's own text stays out: a list of clients is confidential.
@@ -95,7 +93,7 @@ fn dictionary(
                 }
                 _ => Place::file(&whole.display().to_string()),
             };
-            let fault = Fault::Dictionary { name: name.to_string(), message: error.to_string() };
+            let fault = Fault::Dictionary(error.to_string());
             parsed.problems.push(Problem::error(place, &fault));
             None
         }
@@ -103,12 +101,12 @@ fn dictionary(
 }
 
 /// Makes the guard, and while a kind is unknown, reports it and tries without.
-fn guard(parsed: &mut Parsed, config: GuardConfig) -> Option<(GuardConfig, Guard)> {
+fn guard(parsed: &mut Parsed, config: GuardConfig) -> Option<Guard> {
     let mut config = config;
     let mut is_sound = true;
     loop {
         match Guard::new(&config) {
-            Ok(guard) => return is_sound.then_some((config, guard)),
+            Ok(guard) => return is_sound.then_some(guard),
             Err(GuardError::UnknownKind { kind, hint }) => {
                 is_sound = false;
                 let known: BTreeSet<String> =
@@ -129,7 +127,11 @@ fn guard(parsed: &mut Parsed, config: GuardConfig) -> Option<(GuardConfig, Guard
 }
 
 fn report_kind(parsed: &mut Parsed, kind: &str, hint: &str) {
-    let fault = Fault::UnknownKind(kind.chars().take(64).collect(), hint.to_owned());
+    let nearest = Guard::new(&GuardConfig::default()).ok().and_then(|guard| {
+        suggest::nearest(kind, guard.detectors().map(|detector| &*detector.kind)).map(str::to_owned)
+    });
+    let hint = nearest.map_or_else(|| hint.to_owned(), |word| format!("did you mean `{word}`?"));
+    let fault = Fault::UnknownKind(cut(kind), hint);
     if let Some(mark) = parsed.map.get(&format!("guard.classes.{kind}")) {
         let place = parsed.source.place(&mark.key);
         parsed.problems.push(Problem::error(place, &fault));

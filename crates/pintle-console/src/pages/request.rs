@@ -1,0 +1,240 @@
+//! One request: what became of it, why, and its life phase by phase. No content.
+
+use axum::{
+    Extension,
+    extract::{Path, State},
+};
+use maud::{Markup, html};
+use pintle_core::{BanId, Name, RequestId};
+use pintle_ledger::{Outcome, RequestRecord};
+use pintle_registry::Owner;
+
+use super::{
+    layout::{self, Here},
+    parts, request_life,
+    view::{self, View},
+    words,
+};
+use crate::{
+    app::{App, Caller},
+    problem::Problem,
+};
+
+/// Reads a record, with what has just been settled.
+pub(crate) async fn load(app: &App, text: &str) -> Result<RequestRecord, Problem> {
+    let missing = || Problem::not_found("request", text);
+    let id: RequestId = text.parse().map_err(|_| missing())?;
+    app.settle_reads().await;
+    app.parts.ledger.request(id).await?.ok_or_else(missing)
+}
+
+/// `GET /console/requests/{id}`.
+pub(crate) async fn show(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Markup, Problem> {
+    let record = load(&app, &id).await?;
+    let view = View::new(app, caller);
+    let title = format!("Request {}", record.id.short());
+    let body = html! {
+        header.page-head {
+            div {
+                p.crumb { a href="/console/requests" { "Requests" } }
+                h1 { "Request " span.mono { (record.id.short()) } }
+                p.chips {
+                    (parts::outcome_chip(record.outcome))
+                    @if let Some(class) = record.class { (parts::class_chip(class)) }
+                    @if is_simulated(&view, &record) { (parts::simulated_chip()) }
+                }
+            }
+        }
+        @if record.outcome != Outcome::Answered { (why(&view, &record)) }
+        section.card aria-labelledby="facts" {
+            h2.sr id="facts" { "At a glance" }
+            (facts(&view, &record))
+        }
+        section.card aria-labelledby="life" {
+            h2 id="life" { "Its life, phase by phase" }
+            (request_life::timeline(&view, &record))
+        }
+    };
+    Ok(layout::page(&view.app, &view.process, &view.caller, Here::Requests, &title, &body))
+}
+
+pub(crate) fn is_simulated(view: &View, record: &RequestRecord) -> bool {
+    record.entry.is_some() && record.placement.as_ref().is_some_and(|name| view.is_simulated(name.as_str()))
+}
+
+fn facts(view: &View, record: &RequestRecord) -> Markup {
+    html! {
+        dl.facts.compact {
+            div { dt { "When" } dd { (view.full_time(record.at_ms)) } }
+            div { dt { "Use case" } dd {
+                a href={ "/console/use-cases/" (record.use_case) } { (view.title_of(record.use_case.as_str())) }
+            } }
+            div { dt { "Asked for" } dd {
+                @if record.model.is_empty() { span.muted { "not known" } } @else { code { (record.model) } }
+                @if record.stream { " · streamed" }
+            } }
+            div { dt { "Went to" } dd { (destination(record)) } }
+            div { dt { "Cost" } dd { (cost(view, record)) } }
+            div { dt { "Took" } dd {
+                (view::duration(record.duration_us))
+                @if let Some(first) = record.first_byte_us { " · first piece after " (view::duration(first)) }
+            } }
+            div { dt { "Status" } dd {
+                (record.status) @if let Some(code) = &record.code { " · " code { (code) } }
+            } }
+        }
+    }
+}
+
+/// Where it went, or that it went nowhere.
+pub(crate) fn destination(record: &RequestRecord) -> Markup {
+    html! {
+        @match (&record.placement, record.zone) {
+            (Some(placement), zone) if record.entry.is_some() => {
+                (placement) @if let Some(zone) = zone { " · " (parts::zone_label(zone)) }
+            },
+            _ => { span.muted { "nowhere: nothing was sent" } },
+        }
+    }
+}
+
+/// What it cost; unknown is a word, not zero.
+pub(crate) fn cost(view: &View, record: &RequestRecord) -> Markup {
+    html! {
+        @match &record.entry {
+            None => { span.muted { "nothing: nothing was sent" } },
+            Some(entry) => {
+                @match entry.cost {
+                    Some(cost) => (view.money(cost)),
+                    None => { span.careful-text { "unpriced: nobody has said what this placement costs" } },
+                }
+            },
+        }
+    }
+}
+
+/// A rule that refused, in words, wherever it stands: in the policies, among the bans or in the ledger.
+struct Why {
+    title: String,
+    guidance: Option<String>,
+    owner: Option<String>,
+    link: String,
+}
+
+fn explain(view: &View, rule: &str) -> Why {
+    if let Some(ban) = rule.strip_prefix("ban:").and_then(|id| id.parse::<BanId>().ok()) {
+        let found = view.ban(ban);
+        return Why {
+            title: found.map_or_else(|| "A ban".to_owned(), |ban| format!("`{}` is banned", ban.target)),
+            guidance: found.map(|ban| ban.reason.clone()),
+            owner: found.map(|ban| ban.owner.clone()),
+            link: format!("/console/bans#{ban}"),
+        };
+    }
+    let found = view.rule(rule);
+    let title = match (found.and_then(|rule| rule.title.clone()), rule) {
+        (Some(title), _) => title,
+        (None, "unpriced") => "The placement has no known price".to_owned(),
+        (None, rule) => words::capital(&rule.replace(['_', '-'], " ")),
+    };
+    Why {
+        title,
+        guidance: found.and_then(|rule| rule.guidance.clone()),
+        owner: found.and_then(|rule| rule.owner.clone()),
+        link: found.map_or_else(|| "/console/rules".to_owned(), |rule| format!("/console/rules#rule-{}", rule.id)),
+    }
+}
+
+/// A rule's name with a link to it and its title beside.
+pub(crate) fn rule_link(view: &View, rule: &str) -> Markup {
+    let why = explain(view, rule);
+    html! { a href=(why.link) title=(why.title) { code { (short_rule(rule)) } } }
+}
+
+fn short_rule(rule: &str) -> &str {
+    if rule.starts_with("ban:") { "ban" } else { rule }
+}
+
+/// Why there was no answer, and what can be done now.
+fn why(view: &View, record: &RequestRecord) -> Markup {
+    let mut rules: Vec<&str> = Vec::new();
+    for rule in record.candidates.iter().filter(|it| !it.allowed).flat_map(|it| &it.rules) {
+        if !rules.contains(&&**rule) {
+            rules.push(rule);
+        }
+    }
+    let is_by_rule = record.outcome == Outcome::Refused && record.candidates.iter().all(|it| !it.allowed);
+    let title = match (&record.code, record.outcome) {
+        (Some(code), _) => words::code(code),
+        (None, outcome) => words::outcome(outcome).to_owned(),
+    };
+    html! {
+        section.card.stop aria-labelledby="why" {
+            h2 id="why" { (title) }
+            p { (meaning(record)) }
+            @if is_by_rule {
+                ul.rules {
+                    @for rule in rules.iter().map(|rule| explain(view, rule)) {
+                        li {
+                            h3 { a href=(rule.link) { (view::code_in(&rule.title)) } }
+                            @if let Some(guidance) = &rule.guidance { p { (guidance) } }
+                            @if let Some(owner) = &rule.owner { p.muted { "Ask " (owner) "." } }
+                        }
+                    }
+                }
+            }
+            (ways(view, record, is_by_rule))
+        }
+    }
+}
+
+fn meaning(record: &RequestRecord) -> &'static str {
+    match (record.outcome, record.entry.is_some()) {
+        (Outcome::Refused, false) => "Nothing was sent, and it cost nothing. The next clean request works.",
+        (Outcome::Refused, true) => "It was sent, and its answer was held back.",
+        (Outcome::Failed, false) => "Nothing was sent, and it cost nothing.",
+        (Outcome::Failed, true) => "It was sent, and something broke on the way or at the provider.",
+        (Outcome::Cancelled, _) => "The client went away before the end. What was used by then is paid for.",
+        (Outcome::InDoubt, _) => {
+            "Pintle was stopped while this was on its way. Nobody knows how it ended, so the whole hold counts as spent."
+        }
+        (Outcome::Answered, _) => "It was answered.",
+    }
+}
+
+fn ways(view: &View, record: &RequestRecord, is_by_rule: bool) -> Markup {
+    if record.outcome != Outcome::Refused {
+        return html! {};
+    }
+    let draft = view.snapshot.use_case(&record.use_case).map(|it| &it.draft);
+    let budget = record.code.as_deref() == Some("budget_exceeded");
+    html! {
+        h3 { "Ways forward" }
+        ul.ways {
+            @if is_by_rule && record.findings_total > 0 {
+                li { "Take out what was found (listed below, by place) and send it again" }
+            }
+            @if budget {
+                li { "Ask for a shorter answer with " code { "max_tokens" } ", so that less is held" }
+                li { a href={ "/console/use-cases/" (record.use_case) } { "See how full the budget is" } " and when it renews" }
+            }
+            @if let Some(draft) = draft {
+                li { "Ask " (mail(&draft.business_owner, record.id, &record.use_case)) ", the business owner" }
+                li { "Report a mistake to " (mail(&draft.it_owner, record.id, &record.use_case)) ", the IT owner" }
+            }
+        }
+    }
+}
+
+/// A letter whose subject carries the reference.
+fn mail(owner: &Owner, id: RequestId, use_case: &Name) -> Markup {
+    html! {
+        a href={ "mailto:" (owner.email) "?subject=Pintle%20request%20" (id.short()) "%20of%20" (use_case) } {
+            (owner.name)
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The HTTP server: accepts connections, bounds what a client may take of them, and drains them at the
+//! end.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{ConnectInfo, Request, State},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+};
+use http::{StatusCode, header};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto::Builder,
+    service::TowerToHyperService,
+};
+use pintle_registry::PresentedKey;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower_service::Service;
+
+use crate::{cli::CliError, serve::failed};
+
+/// A client has so long to send a request's head; slower ones are let go.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+const HEADERS_MAX: usize = 128;
+const STREAMS_PER_CONNECTION: u32 = 256;
+/// Requests on their way have so long to end when the server is told to stop.
+const DRAIN: Duration = Duration::from_secs(30);
+/// After an error of `accept` (no file descriptors left), the loop does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+const CONNECTIONS_MAX: usize = 16_384;
+
+pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, CliError> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let hint = if error.kind() == std::io::ErrorKind::AddrInUse {
+            "another program listens there; stop it, or choose another port with --listen"
+        } else {
+            "choose another address with --listen"
+        };
+        CliError::Usage { message: format!("cannot listen on `{address}`: {error}"), hint: hint.to_owned() }
+    })
+}
+
+/// Serves until a signal or `stop`, then lets requests on their way end.
+pub(crate) async fn run(
+    listener: TcpListener,
+    app: Router,
+    admin_token: &str,
+    stop: &CancellationToken,
+    tasks: &TaskTracker,
+) {
+    let gate = Arc::new(Perimeter { admin: PresentedKey::hash(admin_token) });
+    let app = app.layer(middleware::from_fn_with_state(gate, perimeter));
+    let connections = TaskTracker::new();
+    let draining = CancellationToken::new();
+    let places = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX));
+    tasks.spawn(watch_signals(stop.clone(), draining.clone()));
+    loop {
+        let place = tokio::select! {
+            () = stop.cancelled() => break,
+            place = Arc::clone(&places).acquire_owned() => place,
+        };
+        let Ok(place) = place else { break };
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let connection = serve_connection(stream, peer, app.clone(), stop.clone());
+                connections.spawn(async move {
+                    connection.await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection was not accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    connections.close();
+    if !connections.is_empty() {
+        tracing::info!(connections = connections.len(), "stopping; requests on their way may end");
+    }
+    tokio::select! {
+        () = connections.wait() => {}
+        () = tokio::time::sleep(DRAIN) => tracing::warn!("some requests did not end in time and are cut off"),
+        () = draining.cancelled() => tracing::warn!("told to stop a second time; requests are cut off"),
+    }
+    draining.cancel();
+}
+
+async fn serve_connection(stream: TcpStream, peer: SocketAddr, app: Router, stop: CancellationToken) {
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
+        let mut app = app.clone();
+        async move {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(ConnectInfo(peer));
+            app.call(request).await
+        }
+    });
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(HEAD_BYTES_MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
+        .max_concurrent_streams(STREAMS_PER_CONNECTION)
+        .keep_alive_interval(Some(Duration::from_secs(30)));
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        // Clients that go away are everyday life.
+        tracing::debug!(error, %peer, "a connection ended early");
+    }
+}
+
+/// The first signal stops in order, a second one at once.
+async fn watch_signals(stop: CancellationToken, cut: CancellationToken) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::error!("signals cannot be caught; the server stops only when it is killed");
+        return;
+    };
+    let mut wait = async || {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+            () = cut.cancelled() => {}
+        }
+    };
+    wait().await;
+    stop.cancel();
+    wait().await;
+    cut.cancel();
+}
+
+/// What only this machine may reach, or only who holds the admin token.
+struct Perimeter {
+    admin: PresentedKey,
+}
+
+/// The set-up link and the admin token work on the machine itself; metrics name use cases, so from
+/// elsewhere they need the admin token.
+async fn perimeter(
+    State(gate): State<Arc<Perimeter>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if peer.ip().to_canonical().is_loopback() {
+        return next.run(request).await;
+    }
+    let path = request.uri().path();
+    let bearer = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = bearer.and_then(|value| value.strip_prefix("Bearer "));
+    let is_admin = token.is_some_and(|token| PresentedKey::hash(token) == gate.admin);
+    let is_local_only =
+        path.starts_with("/console/set-up") || (path.starts_with("/admin/") && token.is_some());
+    let needs_admin = path == "/metrics";
+    if is_local_only || (needs_admin && !is_admin) {
+        return (StatusCode::FORBIDDEN, "This works on the server's own machine only.\n").into_response();
+    }
+    next.run(request).await
+}
