@@ -24,18 +24,27 @@ const pages = new Map([
   ["try", "/console/try"],
 ]);
 
+// Sends a message in the little chat and waits for its receipt, which links to the request's page. Gives
+// the text of the page before and after, and how many different texts were there in between.
 async function ask(text) {
+  const receipts = async () => (await links(browser, pintle.url)).filter((path) => /^\/console\/requests\/./.test(path));
   const before = await browser.text();
+  const receiptsBefore = (await receipts()).length;
   const form = await browser.find("form:has(textarea)");
   const box = await browser.findIn(form, "textarea");
   await box.clear();
   await box.sendKeys(text);
   await (await browser.findIn(form, "button:not([type=button])")).click();
-  // The built-in provider says in each answer that it is simulated.
-  return browser.until("a streamed answer", async () => {
-    const now = await browser.text();
-    return count(now, /simulated/gi) > count(before, /simulated/gi) ? now : null;
+  const between = new Set();
+  await browser.until("the receipt of an answer", async () => {
+    between.add(await browser.text());
+    return (await receipts()).length > receiptsBefore;
   });
+  const after = await browser.text();
+  assert.ok(after.includes(text), "the message stands in the conversation");
+  // The built-in provider says in each answer that it is simulated.
+  assert.ok(count(after, /simulated/gi) > count(before, /simulated/gi), "the answer stands in the conversation");
+  return { before, after, steps: between.size };
 }
 
 async function main() {
@@ -71,9 +80,10 @@ async function main() {
 
   await check("the chat streams an answer and shows what was found", async () => {
     await browser.open(`${pintle.url}/console/try`);
-    await ask("Good morning. Who are you, in one sentence?");
-    const shown = await ask(`Please check whether ${IBAN} is written correctly.`);
-    assert.match(shown, /IBAN/);
+    const { steps } = await ask("Good morning. Who are you, in one sentence?");
+    assert.ok(steps >= 3, `the answer came in ${steps} steps, so it was not streamed`);
+    const { before, after } = await ask(`Please check whether ${IBAN} is written correctly.`);
+    assert.ok(count(after, /IBAN/g) > count(before, /IBAN/g), "the page names what was found");
     await browser.screenshot("try-answered");
     browser.assertQuiet(await browser.complaints());
   });

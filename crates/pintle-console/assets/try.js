@@ -51,7 +51,7 @@
   const facts = async (id) => {
     for (let wait = 50; wait < 2000; wait *= 2) {
       const response = await fetch(`/console/try/facts/${encodeURIComponent(id)}`);
-      if (response.ok) return card(await response.text());
+      if (response.status !== 204) return card(await response.text());
       await new Promise((then) => setTimeout(then, wait));
     }
   };
@@ -112,6 +112,9 @@
     message.focus();
   });
 
+  message.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
+  });
   stop.addEventListener("click", () => running?.abort());
   anew.addEventListener("click", () => {
     turns = [];

@@ -57,11 +57,10 @@ impl Assets {
 pub(crate) async fn show(State(app): State<App>, Path(file): Path<String>) -> Result<Response, Problem> {
     let assets = &app.assets;
     let path = format!("/console/assets/{file}");
-    let found = [&assets.css, &assets.js, &assets.try_js, &assets.icon].into_iter().find(|it| it.path == path);
+    let found =
+        [&assets.css, &assets.js, &assets.try_js, &assets.icon].into_iter().find(|it| it.path == path);
     let asset = found.ok_or_else(|| Problem::not_found("file", &file))?;
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static(asset.kind)),
-        (header::CACHE_CONTROL, FOR_GOOD),
-    ];
+    let headers =
+        [(header::CONTENT_TYPE, HeaderValue::from_static(asset.kind)), (header::CACHE_CONTROL, FOR_GOOD)];
     Ok((headers, asset.text).into_response())
 }

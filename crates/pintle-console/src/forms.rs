@@ -17,7 +17,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| unread(rejection.status()))?;
+        let bytes =
+            Bytes::from_request(request, state).await.map_err(|rejection| unread(rejection.status()))?;
         if bytes.is_empty() {
             return typed(Value::Object(Map::new())).map(Json);
         }

@@ -132,7 +132,12 @@ fn finish(app: &App, caller: Option<&Caller>, access: Access, id: &str, mut resp
         response.extensions_mut().insert(Problem::method_not_allowed());
     }
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        tracing::debug!(call = id, status = problem.status.as_u16(), slug = problem.slug, "a call was refused");
+        tracing::debug!(
+            call = id,
+            status = problem.status.as_u16(),
+            slug = problem.slug,
+            "a call was refused"
+        );
         response = match access {
             Access::Api => json_problem(&problem, id),
             Access::Fragment => (problem.status, pages::problem::fragment(&problem)).into_response(),

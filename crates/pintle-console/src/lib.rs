@@ -120,7 +120,6 @@ pub struct PlacementView {
 
 /// The routes of pages and admin API, and `/`, which leads to the pages. It has no fallback of its own,
 /// so that it can be merged with other routers.
-#[must_use]
 pub fn router(parts: ConsoleParts) -> axum::Router {
     routes::build(app::App::new(parts))
 }

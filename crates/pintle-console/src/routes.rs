@@ -107,12 +107,16 @@ pub const ROUTES: &[Route] = &[
 pub(crate) fn access(method: &Method, path: &str) -> Access {
     let word = gate::method_word(method);
     let lines = || ROUTES.iter().filter(|route| route.path == path);
-    lines().find(|route| route.method == word).or_else(|| lines().next()).map_or(Access::Api, |route| route.access)
+    lines()
+        .find(|route| route.method == word)
+        .or_else(|| lines().next())
+        .map_or(Access::Api, |route| route.access)
 }
 
 /// Builds the router from the table.
 pub(crate) fn build(app: App) -> Router {
-    let router = ROUTES.iter().fold(Router::new(), |router, route| router.route(route.path, (route.handler)()));
+    let router =
+        ROUTES.iter().fold(Router::new(), |router, route| router.route(route.path, (route.handler)()));
     router
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(app.clone(), gate::gate))

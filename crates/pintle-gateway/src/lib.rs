@@ -15,6 +15,7 @@ mod content;
 mod error;
 mod fleet;
 mod guidance;
+mod judge;
 mod life;
 mod metrics;
 mod phases;
@@ -22,6 +23,7 @@ mod routes;
 mod screen;
 mod state;
 mod stream;
+mod tries;
 mod upstream;
 
 pub use caller::Caller;

@@ -5,11 +5,11 @@
 use std::{cmp::Ordering, sync::Arc, time::Duration};
 
 use axum::body::Body;
-use http::{HeaderMap, header};
+use http::header;
 use pintle_core::{Amount, Name, RequestId, TokenUsage, Transformation, UsageSource};
-use pintle_ledger::{Attempt, Candidate, EntryState, Hold, Phase, ReserveError, ScanState, Settlement};
-use pintle_llm::{ChatAnswer, ChatRequest, ProviderFault};
-use pintle_policy::{Decision, Reason, Subject};
+use pintle_ledger::{EntryState, Hold, Phase, ReserveError, ScanState, Settlement};
+use pintle_llm::{ChatAnswer, ChatRequest};
+use pintle_policy::{Reason, Subject};
 use pintle_registry::UseCase;
 use tokio::time::Instant;
 
@@ -19,20 +19,20 @@ use crate::{
     content::{Cleared, Forms, Scanned},
     error::Stop,
     fleet::{self, Station, TryOrder},
-    guidance::{self, Refusal, Way},
+    guidance::{self, Refusal},
+    judge::{judge, refuse},
     life::{Life, Occupied, Recorded, micros},
     screen::{Screen, Seen},
-    state::{Gateway, Loaded, Unpriced},
+    state::{Gateway, Loaded},
     stream::{AnswerStream, StreamFacts},
-    upstream::{self, Protocol, SendError, Upstream},
+    tries::{Again, Tries, give_up, note_attempt, read_failure, send_failure},
+    upstream::{self, Protocol, Upstream},
 };
 
 /// A whole answer is at most so long.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// Bodies up to this size are parsed and scanned where they are: that takes less than a millisecond.
 const INLINE_BYTES_MAX: usize = 128 * 1024;
-/// A provider that asks for more patience than this is left alone; the request tries elsewhere or ends.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// One request to `POST /v1/chat/completions`, from its head to its record.
 pub(crate) async fn chat(gateway: &Arc<Gateway>, caller: Caller, body: Body) -> Recorded {
@@ -65,9 +65,9 @@ async fn governed(
 // ── admit ────────────────────────────────────────────────────────────────────────────────────────────
 
 /// Who asks, and for which use case.
-struct Admission {
-    use_case: Arc<UseCase>,
-    subject: Subject,
+pub(crate) struct Admission {
+    pub(crate) use_case: Arc<UseCase>,
+    pub(crate) subject: Subject,
     /// Under what name requests on their way are counted: the key's, or the console's.
     caller: String,
 }
@@ -172,10 +172,11 @@ fn known_models(loaded: &Loaded) -> Vec<String> {
 
 // ── classify ─────────────────────────────────────────────────────────────────────────────────────────
 
-struct Classified<'a> {
-    admission: &'a Admission,
-    scanned: Arc<Scanned>,
-    stations: Vec<Arc<Station>>,
+/// What was classified.
+pub(crate) struct Classified<'a> {
+    pub(crate) admission: &'a Admission,
+    pub(crate) scanned: Arc<Scanned>,
+    pub(crate) stations: Vec<Arc<Station>>,
     deadline: Instant,
     deadline_s: u64,
 }
@@ -239,143 +240,6 @@ fn decide<'a>(life: &mut Life, loaded: &Loaded, classified: &Classified<'a>) -> 
         deadline: classified.deadline,
         deadline_s: classified.deadline_s,
     })
-}
-
-struct Judged {
-    candidate: Candidate,
-    outcome: Result<(Cleared, Option<Transformation>), Against>,
-}
-
-/// Why a placement is out of the question.
-struct Against {
-    code: &'static str,
-    reasons: Vec<Reason>,
-}
-
-/// One placement: bans first, then its price, then the policies.
-fn judge(
-    gateway: &Gateway,
-    loaded: &Loaded,
-    admission: &Admission,
-    forms: &Forms,
-    station: &Arc<Station>,
-) -> Judged {
-    let candidate = |allowed, applied, rules| Candidate {
-        placement: station.name().clone(),
-        zone: station.placement().zone,
-        allowed,
-        applied,
-        rules,
-    };
-    let refused = |code, reasons: Vec<Reason>| {
-        let rules = reasons.iter().map(|reason| Arc::clone(&reason.rule)).collect();
-        Judged { candidate: candidate(false, None, rules), outcome: Err(Against { code, reasons }) }
-    };
-    let now = gateway.parts.clock.now();
-    let snapshot = gateway.parts.registry.snapshot();
-    if let Some(ban) = snapshot.ban(admission.use_case.name(), station.placement(), now) {
-        let until = ban.ends_at.to_zoned_datetime(loaded.organisation.time_zone.clone());
-        let guidance = format!(
-            "`{}` is banned until {}: {}",
-            ban.target.name(),
-            until.strftime("%-d %B %Y %H:%M %Z"),
-            ban.reason
-        );
-        let reason = Reason {
-            rule: format!("ban:{}", ban.id.short()).into(),
-            title: None,
-            guidance: guidance.into(),
-            owner: ban.owner.as_str().into(),
-        };
-        return refused("banned", vec![reason]);
-    }
-    if station.prices().is_none() && loaded.limits.unpriced == Unpriced::Refuse {
-        let reason = Reason {
-            rule: "unpriced".into(),
-            title: None,
-            guidance:
-                "Nobody has said what this placement costs, so nothing is sent there. Ask IT for a price."
-                    .into(),
-            owner: "IT".into(),
-        };
-        return refused("unpriced", vec![reason]);
-    }
-    let residual = |transformation| forms.residual(transformation);
-    match loaded.policies.propose(&admission.subject, station.facts(), forms.raw().facts(), &residual) {
-        Decision::Refuse { reasons } => refused("policy_refused", reasons),
-        Decision::Allow { applied, rules, .. } => {
-            // INVARIANT (I1): the class is that of the very form that would leave, scanned again.
-            match forms.get(applied).and_then(|form| Cleared::new(form, Arc::clone(station))) {
-                Some(cleared) => {
-                    Judged { candidate: candidate(true, applied, rules), outcome: Ok((cleared, applied)) }
-                }
-                None => refused("policy_refused", Vec::new()),
-            }
-        }
-    }
-}
-
-/// Puts the refusal together: what was found, the rules, and what would pass.
-fn refuse(
-    life: &mut Life,
-    loaded: &Loaded,
-    classified: &Classified<'_>,
-    forms: &Forms,
-    against: Vec<Against>,
-) -> Stop {
-    let code = against.first().map_or("policy_refused", |against| against.code);
-    let mut reasons: Vec<Reason> = Vec::new();
-    for reason in against.into_iter().flat_map(|against| against.reasons) {
-        if !reasons.iter().any(|known| known.rule == reason.rule) {
-            reasons.push(reason);
-        }
-    }
-    let scanned = &classified.scanned;
-    let sightings = guidance::sightings(scanned.findings());
-    let mut ways = ways_elsewhere(life.gateway(), loaded, classified, forms);
-    if !sightings.is_empty() {
-        ways.push(Way::Remove);
-    }
-    ways.extend(guidance::people(&classified.admission.use_case));
-    let class = Some(scanned.class());
-    let refusal = Refusal { code, what: "Not sent", class, sightings, reasons, ways, id: life.id() };
-    Stop::Refused(Box::new(refusal))
-}
-
-/// What the policies would allow: another placement, or a transformation that the owners can permit.
-fn ways_elsewhere(
-    gateway: &Gateway,
-    loaded: &Loaded,
-    classified: &Classified<'_>,
-    forms: &Forms,
-) -> Vec<Way> {
-    let mut ways = Vec::new();
-    let asked = |station: &Arc<Station>| classified.stations.iter().any(|other| Arc::ptr_eq(other, station));
-    for station in loaded.stations.iter().filter(|station| !asked(station)) {
-        if let Ok((_, applied)) = judge(gateway, loaded, classified.admission, forms, station).outcome {
-            let placement = station.name().clone();
-            ways.push(Way::UsePlacement { placement, is_transformed: applied.is_some() });
-        }
-    }
-    ways.sort_by_key(|way| matches!(way, Way::UsePlacement { is_transformed: true, .. }));
-    ways.truncate(2);
-    let subject = &classified.admission.subject;
-    for transformation in Transformation::ALL.iter().filter(|it| !subject.transformations.contains(it)) {
-        let mut wider = subject.clone();
-        wider.transformations.insert(*transformation);
-        let residual = |transformation| forms.residual(transformation);
-        let facts = forms.raw().facts();
-        let passes = |station: &&Arc<Station>| {
-            let decision = loaded.policies.propose(&wider, station.facts(), facts, &residual);
-            matches!(decision, Decision::Allow { .. })
-        };
-        if let Some(station) = classified.stations.iter().find(passes) {
-            let placement = station.name().clone();
-            ways.push(Way::AllowTransformation { transformation: transformation.as_str(), placement });
-            break;
-        }
-    }
-    ways
 }
 
 // ── route ────────────────────────────────────────────────────────────────────────────────────────────
@@ -501,157 +365,6 @@ async fn call(life: &mut Life, loaded: &Loaded, routed: Decided<'_>, hold: Hold)
         }
     }
     Err(give_up(life, tries))
-}
-
-fn note_attempt(
-    life: &mut Life,
-    station: &Station,
-    outcome: std::borrow::Cow<'static, str>,
-    began: std::time::Instant,
-) {
-    let duration_us = micros(began.elapsed());
-    let placement = station.name().clone();
-    life.note(|record| record.attempts.push(Attempt { placement, outcome, duration_us }));
-}
-
-/// A try that failed.
-struct Failure {
-    outcome: String,
-    stop: Stop,
-    /// Whether another try may go better.
-    is_transient: bool,
-    /// Whether the provider may have worked, and charged, for it.
-    is_in_doubt: bool,
-    /// Whether the placement itself is to blame.
-    is_placements: bool,
-    retry_after: Option<Duration>,
-}
-
-fn send_failure(error: SendError, station: &Station, deadline_s: u64) -> Failure {
-    let placement = station.name().to_string();
-    let failure = |outcome: &str, stop, is_transient, is_in_doubt, is_placements| Failure {
-        outcome: outcome.to_owned(),
-        stop,
-        is_transient,
-        is_in_doubt,
-        is_placements,
-        retry_after: None,
-    };
-    match error {
-        SendError::Connect => failure("connect", Stop::Unavailable { placement }, true, false, true),
-        SendError::Lost => failure("lost", Stop::ProviderBroken { placement }, true, true, true),
-        SendError::Silent => failure("timeout", Stop::ProviderSilent { placement }, false, true, true),
-        SendError::Deadline => {
-            failure("deadline", Stop::Deadline { seconds: deadline_s }, false, true, false)
-        }
-        SendError::Unsupported(error) => failure("unsupported", Stop::Request(error), true, false, false),
-    }
-}
-
-/// A provider's refusal: what it says is read as far as it is safe to repeat.
-async fn read_failure(mut upstream: Upstream, station: &Station, deadline: Instant) -> Failure {
-    const MOST_BYTES: usize = 64 * 1024;
-    let mut body = Vec::new();
-    let read = async {
-        while let Some(Ok(data)) = upstream.body.next_data().await {
-            body.extend_from_slice(data.get(..data.len().min(MOST_BYTES - body.len())).unwrap_or_default());
-            if body.len() >= MOST_BYTES {
-                break;
-            }
-        }
-    };
-    let _ = tokio::time::timeout_at((Instant::now() + station.connector().idle()).min(deadline), read).await;
-    let fault = ProviderFault::parse(&body);
-    let status = upstream.status.as_u16();
-    let placement = station.name().to_string();
-    let retry_after = retry_after(&upstream.headers);
-    let stop = match status {
-        429 => Stop::ProviderBusy { placement, retry_after_s: retry_after.map(|wait| wait.as_secs().max(1)) },
-        401 | 403 | 404 => Stop::ProviderSetUp { placement, status },
-        400..=499 if status != 408 => Stop::ProviderRefused { placement, status, fault },
-        _ => Stop::Unavailable { placement },
-    };
-    let is_transient = matches!(status, 408 | 429 | 500..=599);
-    if matches!(stop, Stop::ProviderSetUp { .. }) {
-        tracing::error!(placement = %station.name(), status, "a provider does not accept Pintle's credentials or model");
-    }
-    Failure {
-        outcome: format!("status {status}"),
-        stop,
-        is_transient,
-        is_in_doubt: false,
-        is_placements: is_transient || matches!(status, 401 | 403 | 404),
-        retry_after,
-    }
-}
-
-/// Seconds, or a date; a date in the past asks for nothing.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date =
-        headers.get(header::DATE)?.to_str().ok().and_then(|date| httpdate::parse_http_date(date).ok())?;
-    httpdate::parse_http_date(text).ok()?.duration_since(date).ok()
-}
-
-struct Tries {
-    left: u32,
-    last: Option<Failure>,
-    /// Whether any try may have been worked on, and charged.
-    was_sent: bool,
-}
-
-enum Again {
-    /// The same placement, after a wait.
-    Same,
-    /// The next placement.
-    Next,
-    /// Enough.
-    No,
-}
-
-impl Tries {
-    async fn next(
-        &mut self,
-        life: &Life,
-        station: &Station,
-        failure: &Failure,
-        is_last: bool,
-        deadline: Instant,
-    ) -> Again {
-        let gateway = life.gateway();
-        if failure.is_placements {
-            station.failed(gateway.now_ms(), failure.retry_after);
-        }
-        // A dialect that cannot say it costs nothing to find out, so it uses up no try.
-        if matches!(failure.stop, Stop::Request(_)) {
-            return if is_last { Again::No } else { Again::Next };
-        }
-        if !failure.is_transient || self.left == 0 || !gateway.retries.spend() {
-            return Again::No;
-        }
-        self.left -= 1;
-        gateway.metrics.retried(station.name());
-        if !is_last {
-            return Again::Next;
-        }
-        let wait = failure.retry_after.unwrap_or(Duration::from_millis(100));
-        if wait > LONGEST_WAIT || Instant::now() + wait >= deadline {
-            return Again::No;
-        }
-        tokio::time::sleep(wait).await;
-        Again::Same
-    }
-}
-
-/// No placement answered. What may have been charged is in doubt; the rest is given back.
-fn give_up(life: &mut Life, tries: Tries) -> Stop {
-    if !tries.was_sent {
-        life.settle_as_void();
-    }
-    tries.last.map_or(Stop::Internal("there was nothing to try"), |failure| failure.stop)
 }
 
 // ── screen ───────────────────────────────────────────────────────────────────────────────────────────

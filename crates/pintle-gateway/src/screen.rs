@@ -101,6 +101,14 @@ impl Screen {
         if masked.is_none() && restored == text { None } else { Some(restored) }
     }
 
+    /// Whether a text of the choice was changed, or may have been: then nothing that repeats it may go on.
+    pub(crate) fn has_changed(&self, choice: u32) -> bool {
+        let masks = |finding: &Finding| {
+            self.treatments.of(finding.class) == Treatment::Mask && finding.place.message == Some(choice)
+        };
+        !self.pseudonyms.is_empty() || self.seen.findings.iter().any(masks)
+    }
+
     /// Guards a whole answer in place.
     pub(crate) fn whole(&mut self, answer: &mut ChatAnswer) -> Result<(), RewriteError> {
         let mut changed: BTreeSet<u32> = BTreeSet::new();

@@ -16,7 +16,7 @@ use http_body::Frame;
 use pintle_core::{TokenUsage, UsageSource};
 use pintle_ledger::ScanState;
 use pintle_llm::{
-    AnthropicStream, Channel, ChatChunk, ChunkHead, SSE_DONE, SseDecoder, SseEvent, StreamItem,
+    AnthropicStream, Channel, ChatChunk, ChunkHead, HeldLogprobs, SSE_DONE, SseDecoder, SseEvent, StreamItem,
     TokenEstimator, parse_stream_data,
 };
 use tokio::time::{Instant, Sleep};
@@ -54,6 +54,8 @@ pub(crate) struct AnswerStream {
     windows: HashMap<(u32, Channel), Window>,
     /// Windows in the order in which they were opened, so that what was held back comes out in it.
     order: Vec<(u32, Channel)>,
+    /// By choice, until its text has passed.
+    logprobs: HashMap<u32, HeldLogprobs>,
     head: ChunkHead,
     facts: StreamFacts,
     usage: Option<TokenUsage>,
@@ -87,6 +89,7 @@ impl AnswerStream {
             screen,
             windows: HashMap::new(),
             order: Vec::new(),
+            logprobs: HashMap::new(),
             head: ChunkHead::default(),
             facts,
             usage: None,
@@ -166,6 +169,11 @@ impl AnswerStream {
         for choice in &finished {
             self.finished_choices = self.finished_choices.saturating_add(1);
             self.release(Some(*choice))?;
+            // The whole text of the choice has passed by now; if it passed as it was, so may they.
+            let held = self.logprobs.remove(choice).and_then(HeldLogprobs::release);
+            if let Some(logprobs) = held.filter(|_| !self.screen.has_changed(*choice)) {
+                chunk.put_logprobs(*choice, logprobs);
+            }
         }
         // A chunk whose whole text is held back says nothing, and the client need not be woken for it.
         if !(is_idle_text && finished.is_empty() && self.chunks > 1 && usage.is_none()) {
@@ -177,8 +185,9 @@ impl AnswerStream {
     /// Guards the chunk's texts in place. Says whether it had text and none of it may go on yet.
     fn screen_chunk(&mut self, chunk: &mut ChatChunk, finished: &[u32]) -> Result<bool, Stop> {
         if !self.screen.is_transparent() {
-            // They repeat the text, and come before the guard has seen the end of it.
-            chunk.strip_logprobs(None);
+            for (choice, logprobs) in chunk.take_logprobs() {
+                self.logprobs.entry(choice).or_default().absorb(logprobs);
+            }
         }
         let (mut had_text, mut has_text, mut too_long) = (false, false, false);
         let AnswerStream { screen, windows, order, output, .. } = self;

@@ -39,5 +39,7 @@ pub use estimate::{TokenEstimator, estimate_tokens};
 pub use fault::{ErrorBody, ProviderFault};
 pub use models::{ModelEntry, ModelList};
 pub use sse::{SseDecoder, SseError, SseEvent, encode_event, encode_sse};
-pub use stream::{Channel, ChatChunk, ChunkHead, DeltaText, SSE_DONE, StreamItem, parse_stream_data};
+pub use stream::{
+    Channel, ChatChunk, ChunkHead, DeltaText, HeldLogprobs, SSE_DONE, StreamItem, parse_stream_data,
+};
 pub use walk::{FieldKind, TextField};

@@ -184,6 +184,33 @@ impl ChatChunk {
         answer::strip_logprobs(&mut self.body, choice);
     }
 
+    /// Takes the log probabilities of each choice out, and leaves null: they repeat a text that the guard has
+    /// not seen the end of. [`HeldLogprobs`] keeps them until it has.
+    pub fn take_logprobs(&mut self) -> Vec<(u32, Value)> {
+        let mut taken = Vec::new();
+        let Some(Value::Array(choices)) = self.body.get_mut("choices") else { return taken };
+        for (at, choice) in choices.iter_mut().enumerate() {
+            let Some(fields) = choice.as_object_mut() else { continue };
+            let index = choice_index(fields.get("index"), at);
+            if let Some(logprobs) = fields.get_mut("logprobs").filter(|value| !value.is_null()) {
+                taken.push((index, logprobs.take()));
+            }
+        }
+        taken
+    }
+
+    /// Gives a choice of this chunk its log probabilities.
+    pub fn put_logprobs(&mut self, choice: u32, logprobs: Value) {
+        let Some(Value::Array(choices)) = self.body.get_mut("choices") else { return };
+        for (at, value) in choices.iter_mut().enumerate() {
+            let Some(fields) = value.as_object_mut() else { continue };
+            if choice_index(fields.get("index"), at) == choice {
+                fields.insert("logprobs".to_owned(), logprobs);
+                return;
+            }
+        }
+    }
+
     /// Visits every text of the chunk, to be read or changed in place, but the constants of the protocol, the
     /// log probabilities, and the head (`id`, `model`, `system_fingerprint`) that each chunk repeats.
     pub fn for_each_text(&mut self, f: &mut dyn FnMut(DeltaText<'_>)) {
@@ -220,6 +247,43 @@ impl ChatChunk {
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
         to_bytes(&self.body, 384)
+    }
+}
+
+/// Log probabilities of one choice, held until its text has passed the guard as it was.
+#[derive(Debug, Default)]
+pub struct HeldLogprobs {
+    lists: Map<String, Value>,
+    entries: usize,
+}
+
+impl HeldLogprobs {
+    /// More tokens than any answer has; beyond it the rest is left out.
+    const ENTRIES_MAX: usize = 200_000;
+
+    /// Appends what one chunk had: `{"content": […], "refusal": […]}`.
+    pub fn absorb(&mut self, logprobs: Value) {
+        let Value::Object(lists) = logprobs else { return };
+        for (name, value) in lists {
+            match (self.lists.get_mut(&name), value) {
+                (Some(Value::Array(known)), Value::Array(more)) => {
+                    self.entries += more.len();
+                    if self.entries <= Self::ENTRIES_MAX {
+                        known.extend(more);
+                    }
+                }
+                (None | Some(Value::Null), value) => {
+                    self.lists.insert(name, value);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Everything, in the shape of one chunk's; `None` when there was nothing.
+    #[must_use]
+    pub fn release(self) -> Option<Value> {
+        (!self.lists.is_empty()).then_some(Value::Object(self.lists))
     }
 }
 

@@ -14,14 +14,13 @@ use http::{StatusCode, header};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
-    service::TowerToHyperService,
 };
 use pintle_registry::PresentedKey;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_service::Service;
 
-use crate::{cli::CliError, serve::failed};
+use crate::cli::CliError;
 
 /// A client has so long to send a request's head; slower ones are let go.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);

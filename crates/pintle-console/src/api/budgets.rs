@@ -80,9 +80,7 @@ pub(crate) fn states(app: &App) -> Result<Vec<BudgetState>, Problem> {
 pub(crate) fn of(app: &App, scope: &Scope) -> Result<Budget, Problem> {
     let states = states(app)?;
     let state = states.iter().find(|state| state.scope == *scope);
-    state
-        .map(|state| Budget::new(app, state))
-        .ok_or_else(|| Problem::not_found("budget", &scope.to_string()))
+    state.map(|state| Budget::new(app, state)).ok_or_else(|| Problem::not_found("budget", &scope.to_string()))
 }
 
 /// A limit that was written as a decimal.

@@ -56,7 +56,9 @@ pub(crate) async fn create(
         None => Stage::Idea,
     };
     let budget = match taken(&mut fields, "monthly_budget") {
-        Some(value) => Some(budgets::amount("monthly_budget", &in_field::<String>("monthly_budget", value)?)?),
+        Some(value) => {
+            Some(budgets::amount("monthly_budget", &in_field::<String>("monthly_budget", value)?)?)
+        }
         None => None,
     };
     let draft: UseCaseDraft = forms::typed(Value::Object(fields))?;
@@ -97,7 +99,10 @@ pub(crate) async fn edit(
         return Err(Problem::field("stage", message));
     }
     if patch.contains_key("monthly_budget") {
-        return Err(Problem::field("monthly_budget", "change the budget with `PUT /admin/api/budgets/{scope}`"));
+        return Err(Problem::field(
+            "monthly_budget",
+            "change the budget with `PUT /admin/api/budgets/{scope}`",
+        ));
     }
     let mut merged = serde_json::to_value(&current.draft).map_err(|error| Problem::internal(&error))?;
     merge(&mut merged, Value::Object(patch));

@@ -48,6 +48,9 @@ pub(crate) fn spend_by_day(view: &View, id: &str, period: Period, sums: &[DaySum
     let name = view.month(period.start);
     let width = i64::try_from(days.len()).unwrap_or(31) * WIDTH_OF_DAY;
     let highest = days.iter().max_by_key(|day| day.cost_nanos);
+    if highest.is_none_or(|day| day.cost_nanos <= 0) {
+        return html! { p.muted { "Nothing was spent yet in " (name) ". Here you will see what each day cost." } };
+    }
     html! {
         figure.chart {
             div.plot {
@@ -58,9 +61,8 @@ pub(crate) fn spend_by_day(view: &View, id: &str, period: Period, sums: &[DaySum
                     aria-labelledby={ (id) "-title " (id) "-desc" } {
                     title id={ (id) "-title" } { "Spend per day, " (name) }
                     desc id={ (id) "-desc" } {
-                        @match highest.filter(|day| day.cost_nanos > 0) {
-                            Some(day) => { "Highest on " (label(day.date)) ": " (view.nanos(day.cost_nanos)) "." }
-                            None => "Nothing was spent.",
+                        @if let Some(day) = highest {
+                            "Highest on " (label(day.date)) ": " (view.nanos(day.cost_nanos)) "."
                         }
                     }
                     @for y in [0, HEIGHT / 2, HEIGHT] { line.grid x1="0" x2=(width) y1=(y) y2=(y) {} }

@@ -52,6 +52,14 @@ pub(crate) fn stop() -> Markup {
     stroke("M8 2a6 6 0 1 0 0 12A6 6 0 0 0 8 2zM5 8h6")
 }
 
+pub(crate) fn dash() -> Markup {
+    stroke("M5 8h6")
+}
+
+pub(crate) fn list() -> Markup {
+    nav(Here::Requests)
+}
+
 pub(crate) fn cross() -> Markup {
     stroke("M8 2a6 6 0 1 0 0 12A6 6 0 0 0 8 2zM6 6l4 4M10 6l-4 4")
 }

@@ -3,7 +3,10 @@
 use maud::{DOCTYPE, Markup, html};
 
 use super::icons;
-use crate::{ProcessView, app::{App, Caller}};
+use crate::{
+    ProcessView,
+    app::{App, Caller},
+};
 
 /// Which entry of the navigation a page belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,17 +78,7 @@ pub(crate) fn page(
                         }
                     }
                     div.content {
-                        @if organisation.is_demo {
-                            p.banner { (icons::info()) span { strong { "Sample organisation." }
-                                " Everything here is labelled demo data; the models are simulated and nothing leaves \
-                                 this machine." } }
-                        }
-                        @if let Some(error) = &process.last_config_error {
-                            div.banner.warn role="status" { (icons::warn()) div {
-                                strong { "The newest configuration was not taken." }
-                                " The one before it is still in force. " code { (error) }
-                            } }
-                        }
+                        (notices(process))
                         main id="main" tabindex="-1" { (body) }
                         footer.foot {
                             "Pintle " (process.version) " · policies " code { (process.policy_version) }
@@ -128,6 +121,24 @@ fn head(app: &App, title: &str, with_try: bool) -> Markup {
             @if with_try {
                 script src=(app.assets.try_js.path) defer {}
             }
+        }
+    }
+}
+
+/// What every page says at its top.
+fn notices(process: &ProcessView) -> Markup {
+    html! {
+        @if process.organisation.is_demo {
+            aside.banner aria-label="Sample organisation" { (icons::info()) span {
+                strong { "Sample organisation." }
+                " Labelled demo data; models are simulated, and nothing leaves this machine."
+            } }
+        }
+        @if let Some(error) = &process.last_config_error {
+            aside.banner.warn aria-label="Configuration" { (icons::warn()) div {
+                strong { "The newest configuration was not taken." }
+                " The one before it is still in force. " code { (error) }
+            } }
         }
     }
 }

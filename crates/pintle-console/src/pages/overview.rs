@@ -40,7 +40,10 @@ async fn load(view: &View) -> Result<Data, Problem> {
         days: ledger.days(&first_day, None).await?,
         usage: ledger.usage(UsageBy::UseCase, Some(&first_day), None, None).await?,
         today: ledger.overview(view.now).await?,
-        is_first_time: ledger.requests(&RequestFilter { limit: 1, ..RequestFilter::default() }).await?.is_empty(),
+        is_first_time: ledger
+            .requests(&RequestFilter { limit: 1, ..RequestFilter::default() })
+            .await?
+            .is_empty(),
     })
 }
 
@@ -61,12 +64,8 @@ pub(crate) async fn show(
         @if data.is_first_time { (first_steps(&view)) }
         (tiles(&data.today))
         div.columns.wide-left {
-            (spend(&view, &data))
-            (bars(&view, &data))
-        }
-        div.columns.wide-left {
-            (matrix(&data.today))
-            (stops(&data.today))
+            div.stack { (spend(&view, &data)) (matrix(&data.today)) }
+            div.stack { (bars(&view, &data)) (stops(&data.today)) }
         }
         (placements(&view))
     };
@@ -101,20 +100,24 @@ fn tiles(today: &Overview) -> Markup {
         section aria-labelledby="today" {
             h2.sr id="today" { "Today" }
             ul.tiles {
-                (tile("Requests today", all, &format!("/console/requests?day={day}"), ""))
-                (tile("Stopped", outcome_count(today, Outcome::Refused), &by(Outcome::Refused), "by a rule or a budget"))
-                (tile("Failed", outcome_count(today, Outcome::Failed), &by(Outcome::Failed), "provider, network or Pintle"))
-                (tile("Unpriced", today.unpriced, &format!("/console/requests?day={day}&price=unpriced"), "sent, cost not known"))
-                (tile("In doubt", today.in_doubt, "/console/requests?outcome=in_doubt", "ever; posted at the hold"))
+                (tile(&icons::list(), "Requests", all, &format!("/console/requests?day={day}"), "today"))
+                (tile(&icons::stop(), "Stopped", outcome_count(today, Outcome::Refused), &by(Outcome::Refused),
+                    "by a rule or budget"))
+                (tile(&icons::cross(), "Failed", outcome_count(today, Outcome::Failed), &by(Outcome::Failed),
+                    "something broke"))
+                (tile(&icons::question(), "Unpriced", today.unpriced,
+                    &format!("/console/requests?day={day}&price=unpriced"), "cost not known"))
+                (tile(&icons::warn(), "In doubt", today.in_doubt, "/console/requests?outcome=in_doubt",
+                    "ever, not only today"))
             }
         }
     }
 }
 
-fn tile(label: &str, count: i64, path: &str, note: &str) -> Markup {
+fn tile(icon: &Markup, label: &str, count: i64, path: &str, note: &str) -> Markup {
     html! {
         li { a.tile href=(path) {
-            span.tile-label { (label) }
+            span.tile-label { (icon) (label) }
             span.tile-figure { (view::count(count)) }
             span.tile-note { (note) }
         } }
@@ -238,7 +241,7 @@ fn placements(view: &View) -> Markup {
     html! {
         section.card aria-labelledby="placements" {
             h2 id="placements" { "Placements" }
-            div.table-wrap tabindex="0" role="region" aria-label="Placements" {
+            div.table-wrap tabindex="0" role="region" aria-label="Table of placements" {
                 table {
                     caption.sr { "Placements that the configuration defines" }
                     thead { tr {
@@ -254,15 +257,15 @@ fn placements(view: &View) -> Markup {
                             tr {
                                 th scope="row" {
                                     a href={ "/console/requests?text=" (it.placement.name) } { (it.placement.name) }
-                                    div.sub { (it.placement.model) }
+                                    div.sub {
+                                        (it.placement.model)
+                                        @if it.placement.provider.name() == "simulated" { " · simulated" }
+                                    }
                                 }
                                 td { (parts::zone_label(it.placement.zone)) div.sub { (it.placement.region) } }
                                 td { (parts::class_chip(it.placement.clearance)) }
                                 td { (it.price) }
-                                td {
-                                    (parts::state_chip(&it.health))
-                                    @if it.placement.provider.name() == "simulated" { " " (parts::simulated_chip()) }
-                                }
+                                td { (parts::state_chip(&it.health)) }
                                 td { code { (it.placement.source) } }
                             }
                         }

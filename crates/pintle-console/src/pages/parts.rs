@@ -70,11 +70,8 @@ pub(crate) fn budget_bar(view: &View, state: &BudgetState) -> Markup {
         75..95 => "near",
         _ => "full",
     };
-    let label = format!(
-        "{percent}% of {} spent or held, of it {} held",
-        view.money(limit),
-        view.money(state.held)
-    );
+    let label =
+        format!("{percent}% of {} spent or held, of it {} held", view.money(limit), view.money(state.held));
     html! {
         svg class={ "bar " (tone) } viewBox="0 0 1000 8" preserveAspectRatio="none" role="img" aria-label=(label) {
             rect.track width="1000" height="8" {}
@@ -109,10 +106,12 @@ pub(crate) fn budget_summary(view: &View, state: &BudgetState) -> Markup {
                 Some(percent) => { " · " (percent) "% used · renews " (renews) },
                 None => { " · no hard limit · counts anew from " (renews) },
             }
-            " · " (view.money(state.held)) " held for requests on their way"
-            @if let Some(pace) = pace(view, state) {
-                " · at this pace about " (view.money(pace)) " by the end of the month"
+            @if state.held > Amount::ZERO {
+                " · " (view.money(state.held)) " held for requests on their way"
             }
+        }
+        @if let Some(pace) = pace(view, state) {
+            p.muted { "At this pace about " (view.money(pace)) " by the end of the month." }
         }
     }
 }
@@ -149,7 +148,7 @@ pub(crate) fn request_table(view: &View, rows: &[RequestRow], caption: &str, wit
     html! {
         div.table-wrap tabindex="0" role="region" aria-label=(caption) {
             table {
-                caption { (caption) " " span.muted { "(times in " (view.zone_name()) ")" } }
+                caption { span.sr { (caption) ". " } span.muted { "Times in " (view.zone_name()) } }
                 thead { tr {
                     th scope="col" { "Request" }
                     th scope="col" { "Time" }

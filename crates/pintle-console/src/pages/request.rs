@@ -20,12 +20,16 @@ use crate::{
     problem::Problem,
 };
 
-/// Reads a record, with what has just been settled.
-pub(crate) async fn load(app: &App, text: &str) -> Result<RequestRecord, Problem> {
-    let missing = || Problem::not_found("request", text);
-    let id: RequestId = text.parse().map_err(|_| missing())?;
+/// Finds a record, with what has just been settled. A text that is no id names nothing.
+pub(crate) async fn find(app: &App, text: &str) -> Result<Option<RequestRecord>, Problem> {
+    let id: RequestId = text.parse().map_err(|_| Problem::not_found("request", text))?;
     app.settle_reads().await;
-    app.parts.ledger.request(id).await?.ok_or_else(missing)
+    Ok(app.parts.ledger.request(id).await?)
+}
+
+/// Reads a record that must be there.
+pub(crate) async fn load(app: &App, text: &str) -> Result<RequestRecord, Problem> {
+    find(app, text).await?.ok_or_else(|| Problem::not_found("request", text))
 }
 
 /// `GET /console/requests/{id}`.
@@ -95,9 +99,9 @@ pub(crate) fn destination(record: &RequestRecord) -> Markup {
     html! {
         @match (&record.placement, record.zone) {
             (Some(placement), zone) if record.entry.is_some() => {
-                (placement) @if let Some(zone) = zone { " · " (parts::zone_label(zone)) }
+                (placement) @if let Some(zone) = zone { div.sub { (parts::zone_label(zone)) } }
             },
-            _ => { span.muted { "nowhere: nothing was sent" } },
+            _ => { span.muted { "nowhere" } },
         }
     }
 }
@@ -106,7 +110,7 @@ pub(crate) fn destination(record: &RequestRecord) -> Markup {
 pub(crate) fn cost(view: &View, record: &RequestRecord) -> Markup {
     html! {
         @match &record.entry {
-            None => { span.muted { "nothing: nothing was sent" } },
+            None => { span.muted { "nothing, since nothing was sent" } },
             Some(entry) => {
                 @match entry.cost {
                     Some(cost) => (view.money(cost)),
@@ -145,7 +149,8 @@ fn explain(view: &View, rule: &str) -> Why {
         title,
         guidance: found.and_then(|rule| rule.guidance.clone()),
         owner: found.and_then(|rule| rule.owner.clone()),
-        link: found.map_or_else(|| "/console/rules".to_owned(), |rule| format!("/console/rules#rule-{}", rule.id)),
+        link: found
+            .map_or_else(|| "/console/rules".to_owned(), |rule| format!("/console/rules#rule-{}", rule.id)),
     }
 }
 
@@ -176,7 +181,7 @@ fn why(view: &View, record: &RequestRecord) -> Markup {
         section.card.stop aria-labelledby="why" {
             h2 id="why" { (title) }
             p { (meaning(record)) }
-            @if is_by_rule {
+            @if is_by_rule && !rules.is_empty() {
                 ul.rules {
                     @for rule in rules.iter().map(|rule| explain(view, rule)) {
                         li {
@@ -194,7 +199,10 @@ fn why(view: &View, record: &RequestRecord) -> Markup {
 
 fn meaning(record: &RequestRecord) -> &'static str {
     match (record.outcome, record.entry.is_some()) {
-        (Outcome::Refused, false) => "Nothing was sent, and it cost nothing. The next clean request works.",
+        (Outcome::Refused, false) if record.findings_total > 0 => {
+            "Nothing was sent, and it cost nothing. The next clean request works."
+        }
+        (Outcome::Refused, false) => "Nothing was sent, and it cost nothing.",
         (Outcome::Refused, true) => "It was sent, and its answer was held back.",
         (Outcome::Failed, false) => "Nothing was sent, and it cost nothing.",
         (Outcome::Failed, true) => "It was sent, and something broke on the way or at the provider.",
@@ -217,6 +225,9 @@ fn ways(view: &View, record: &RequestRecord, is_by_rule: bool) -> Markup {
         ul.ways {
             @if is_by_rule && record.findings_total > 0 {
                 li { "Take out what was found (listed below, by place) and send it again" }
+            }
+            @if record.code.as_deref() == Some("banned") {
+                li { "Ask for another model, or for " code { "auto" } }
             }
             @if budget {
                 li { "Ask for a shorter answer with " code { "max_tokens" } ", so that less is held" }

@@ -41,8 +41,8 @@ fn is_reached(record: &RequestRecord, phase: Phase) -> bool {
 /// Where a request that got no answer came to its end.
 fn end(record: &RequestRecord) -> Option<Phase> {
     let is_over = !matches!(record.outcome, Outcome::Answered);
-    let before_settling = PHASES.into_iter().take(7).filter(|phase| is_reached(record, *phase));
-    if is_over { before_settling.last() } else { None }
+    let mut reached = PHASES.into_iter().take(7).rev().filter(|phase| is_reached(record, *phase));
+    if is_over { reached.next() } else { None }
 }
 
 /// The timeline.
@@ -55,17 +55,18 @@ pub(crate) fn timeline(view: &View, record: &RequestRecord) -> Markup {
                 @let ends_here = end == Some(phase);
                 li class=[(!reached).then_some("skipped").or(ends_here.then_some("ended"))] {
                     div.marker {
-                        @if !reached { (icons::clock()) } @else if ends_here { (icons::stop()) } @else { (icons::ok()) }
+                        @if !reached { (icons::dash()) } @else if ends_here { (icons::stop()) } @else { (icons::ok()) }
                     }
                     div.step {
                         h3 {
                             (words::capital(phase.as_str()))
+                            @if !reached { span.sub { "not reached" } }
                             @if ends_here { span.sub { " · it ended here" } }
                             @if let Some(time) = record.phases.iter().find(|it| it.phase == phase) {
                                 span.took { (view::duration(time.duration_us)) }
                             }
                         }
-                        @if reached { (step(view, record, phase)) } @else { p.muted { "Not reached." } }
+                        @if reached { (step(view, record, phase)) }
                     }
                 }
             }
@@ -132,14 +133,25 @@ fn unlisted(record: &RequestRecord) -> Option<String> {
     Some(format!("{more} further findings were counted and are not listed one by one."))
 }
 
+/// Class, path and type: the order of the list, the most sensitive first.
+type Where<'a> = (std::cmp::Reverse<DataClass>, &'a str, &'a str);
+
+/// What was seen of one type at one place.
+struct Sightings {
+    count: i64,
+    confidence: u8,
+    message: Option<u32>,
+}
+
 /// Findings by type and place. Where they stand, never what they are.
 pub(crate) fn findings(findings: &[&Finding], caption: &str) -> Markup {
-    let mut groups: BTreeMap<(std::cmp::Reverse<DataClass>, &str, &str), (i64, u8, Option<u32>)> = BTreeMap::new();
+    let mut groups: BTreeMap<Where<'_>, Sightings> = BTreeMap::new();
     for it in findings {
         let key = (std::cmp::Reverse(it.class), &*it.place.path, &*it.kind);
-        let group = groups.entry(key).or_insert((0, 0, it.place.message));
-        group.0 += 1;
-        group.1 = group.1.max(it.confidence);
+        let group =
+            groups.entry(key).or_insert(Sightings { count: 0, confidence: 0, message: it.place.message });
+        group.count += 1;
+        group.confidence = group.confidence.max(it.confidence);
     }
     html! {
         @if !groups.is_empty() {
@@ -151,15 +163,15 @@ pub(crate) fn findings(findings: &[&Finding], caption: &str) -> Markup {
                         th scope="col" { "Class" } th.num scope="col" { "Certainty" }
                     } }
                     tbody {
-                        @for ((class, path, kind), (count, confidence, message)) in &groups {
+                        @for ((class, path, kind), seen) in &groups {
                             tr {
-                                th scope="row" { @if *count > 1 { (count) " × " } (words::kind(kind)) }
+                                th scope="row" { @if seen.count > 1 { (seen.count) " × " } (words::kind(kind)) }
                                 td {
-                                    @if let Some(index) = message { "Message " (u64::from(*index) + 1) " · " }
+                                    @if let Some(index) = seen.message { "Message " (u64::from(index) + 1) " · " }
                                     code { (path) }
                                 }
                                 td { (parts::class_chip(class.0)) }
-                                td.num { (confidence) "%" }
+                                td.num { (seen.confidence) "%" }
                             }
                         }
                     }
@@ -295,7 +307,11 @@ fn settle(view: &View, record: &RequestRecord) -> Markup {
     let input = prices.map(|it| it.input);
     let rows = [
         ("Input", usage.input, input),
-        ("Input from the provider's cache", usage.cached_input, prices.and_then(|it| it.cached_input).or(input)),
+        (
+            "Input from the provider's cache",
+            usage.cached_input,
+            prices.and_then(|it| it.cached_input).or(input),
+        ),
         ("Input written to the cache", usage.cache_write, prices.and_then(|it| it.cache_write).or(input)),
         ("Output", usage.output, prices.map(|it| it.output)),
     ];

@@ -216,20 +216,23 @@ async fn read(response: http::Response<Body>) -> Result<Value, Problem> {
     serde_json::from_slice(&bytes).map_err(|error| Problem::internal(&error))
 }
 
-/// `GET /console/try/facts/{id}`: what became of a request, as a card.
+/// `GET /console/try/facts/{id}`: what became of a request, as a card. A stream's last byte may be read
+/// before its record is written; then there is nothing yet (204), and the script asks again.
 pub(crate) async fn facts(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
-) -> Result<Markup, Problem> {
-    let record = request::load(&app, &id).await?;
-    let view = View::new(app, caller);
-    Ok(facts_card(&view, &record))
+) -> Result<Response, Problem> {
+    match request::find(&app, &id).await? {
+        Some(record) => Ok(facts_card(&View::new(app, caller), &record).into_response()),
+        None => Ok(StatusCode::NO_CONTENT.into_response()),
+    }
 }
 
 fn facts_card(view: &View, record: &RequestRecord) -> Markup {
     let found = |origin| {
-        let list: Vec<_> = record.findings.iter().filter(|it| it.origin == origin).map(|it| &*it.kind).collect();
+        let list: Vec<_> =
+            record.findings.iter().filter(|it| it.origin == origin).map(|it| &*it.kind).collect();
         tally(&list)
     };
     html! {
@@ -245,7 +248,7 @@ fn facts_card(view: &View, record: &RequestRecord) -> Markup {
                 } }
                 div { dt { "Went to" } dd {
                     (request::destination(record))
-                    @if request::is_simulated(view, record) { " " (parts::simulated_chip()) }
+                    @if request::is_simulated(view, record) { (parts::simulated_chip()) }
                 } }
                 div { dt { "In the answer" } dd {
                     (found(Origin::Answer))
@@ -324,7 +327,14 @@ fn refusal(json: &Value) -> Markup {
 }
 
 fn page(view: &View, form: &Message, result: Option<&Markup>) -> Markup {
-    let use_cases: Vec<_> = view.snapshot.use_cases().filter(|it| it.stage != Stage::Retired).collect();
+    let mut use_cases: Vec<_> = view.snapshot.use_cases().filter(|it| it.stage != Stage::Retired).collect();
+    // Those that are in use come first: the page begins with something that works.
+    use_cases.sort_by_key(|it| match it.stage {
+        Stage::Production => 0,
+        Stage::Approved | Stage::Review => 1,
+        Stage::Pilot => 2,
+        Stage::Idea | Stage::Retired => 3,
+    });
     let body = html! {
         header.page-head {
             div {
@@ -363,8 +373,7 @@ fn chat_form(view: &View, form: &Message, use_cases: &[&std::sync::Arc<UseCase>]
                 select id="use_case" name="use_case" {
                     @for it in use_cases {
                         option value=(it.name()) selected[form.use_case == it.name().as_str()] {
-                            (it.draft.title) " (" (words::stage(it.stage).to_lowercase()) ", up to "
-                            (words::class(it.draft.data_class).to_lowercase()) ")"
+                            (it.draft.title) " · " (words::stage(it.stage).to_lowercase())
                         }
                     }
                 }
@@ -417,6 +426,9 @@ mod tests {
         assert!(chat("auto", &[Turn { role: Role::Assistant, content: "x".into() }], true).is_err());
         assert!(chat("", &[Turn { role: Role::User, content: " ".into() }], true).is_err());
         let body = chat("", &[Turn { role: Role::User, content: "x".into() }], false).unwrap();
-        assert_eq!(&body[..], br#"{"model":"auto","messages":[{"role":"user","content":"x"}],"stream":false}"#);
+        assert_eq!(
+            &body[..],
+            br#"{"model":"auto","messages":[{"role":"user","content":"x"}],"stream":false}"#
+        );
     }
 }

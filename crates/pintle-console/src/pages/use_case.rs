@@ -174,8 +174,10 @@ fn people(use_case: &UseCase) -> Markup {
 
 fn terms(use_case: &UseCase) -> Markup {
     let draft = &use_case.draft;
-    let optional = |text: &Option<String>| html! {
-        @match text { Some(text) => (text), None => { span.muted { "Not written down" } } }
+    let optional = |text: &Option<String>| {
+        html! {
+            @match text { Some(text) => (text), None => { span.muted { "Not written down" } } }
+        }
     };
     html! {
         section.card aria-labelledby="terms" {
@@ -216,7 +218,7 @@ fn keys(view: &View, data: &Data) -> Markup {
             @if data.keys.is_empty() {
                 p.muted { "It has no key yet. Make one with " code { "pintle key create " (name) } "; it is shown once." }
             } @else {
-                div.table-wrap tabindex="0" role="region" aria-label="Keys" {
+                div.table-wrap tabindex="0" role="region" aria-label="Table of keys" {
                     table {
                         caption.sr { "Keys of this use case" }
                         thead { tr {

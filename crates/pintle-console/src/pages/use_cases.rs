@@ -111,7 +111,7 @@ fn row(view: &View, use_case: &UseCase, states: &[BudgetState], requests: Option
             }
             td { (parts::stage_chip(use_case.stage)) }
             td { (parts::class_chip(use_case.draft.data_class)) }
-            td {
+            td.owners {
                 (owner(&use_case.draft.business_owner))
                 div.sub { "IT: " (owner(&use_case.draft.it_owner)) }
             }

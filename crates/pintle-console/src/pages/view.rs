@@ -7,7 +7,10 @@ use maud::{Markup, html};
 use pintle_core::{Amount, BanId, Currency, Timestamp};
 use pintle_registry::{Ban, Snapshot};
 
-use crate::{ProcessView, RuleView, app::{App, Caller}};
+use crate::{
+    ProcessView, RuleView,
+    app::{App, Caller},
+};
 
 /// One page's view of everything.
 pub(crate) struct View {
@@ -184,6 +187,9 @@ mod tests {
 
     #[test]
     fn fragments_become_sentences_and_stay_escaped() {
-        assert_eq!(sentence("there is no key `<b>`").into_string(), "There is no key <code>&lt;b&gt;</code>.");
+        assert_eq!(
+            sentence("there is no key `<b>`").into_string(),
+            "There is no key <code>&lt;b&gt;</code>."
+        );
     }
 }

@@ -169,8 +169,8 @@ pub(crate) fn kind(kind: &str) -> String {
         };
     }
     const ACRONYMS: [&str; 17] = [
-        "iban", "swift", "bic", "ip", "url", "us", "ssn", "uk", "nino", "nhs", "au", "tfn", "abn", "de", "jwt",
-        "api", "aws",
+        "iban", "swift", "bic", "ip", "url", "us", "ssn", "uk", "nino", "nhs", "au", "tfn", "abn", "de",
+        "jwt", "api", "aws",
     ];
     let word = |part: &str| if ACRONYMS.contains(&part) { part.to_uppercase() } else { part.to_owned() };
     match kind {

@@ -6,28 +6,28 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use tower_service::Service;
 
-pub const TOKEN: &str = "admin_0123456789abcdef";
+pub(crate) const TOKEN: &str = "admin_0123456789abcdef";
 
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: http::HeaderMap,
-    pub text: String,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: http::HeaderMap,
+    pub(crate) text: String,
 }
 
 impl Answer {
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
     #[track_caller]
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("no JSON: {}", self.text))
     }
 }
 
 /// Who calls.
 #[derive(Clone, Copy)]
-pub enum As<'a> {
+pub(crate) enum As<'a> {
     Nobody,
     Token(&'a str),
     /// A signed-in browser, on a page of the console.
@@ -36,7 +36,7 @@ pub enum As<'a> {
     OtherSite(&'a str),
 }
 
-pub async fn call(router: &Router, who: As<'_>, method: &str, path: &str, body: &str) -> Answer {
+pub(crate) async fn call(router: &Router, who: As<'_>, method: &str, path: &str, body: &str) -> Answer {
     let mut request = Request::builder().method(method).uri(path).header(header::HOST, "127.0.0.1:7411");
     request = match who {
         As::Nobody => request.header("sec-fetch-site", "same-origin"),
@@ -54,7 +54,7 @@ pub async fn call(router: &Router, who: As<'_>, method: &str, path: &str, body: 
     send(router, request).await
 }
 
-pub async fn send(router: &Router, request: Request<Body>) -> Answer {
+pub(crate) async fn send(router: &Router, request: Request<Body>) -> Answer {
     let response = router.clone().call(request).await.unwrap();
     let (head, body) = response.into_parts();
     let bytes = body.collect().await.unwrap().to_bytes();

@@ -14,18 +14,18 @@ use pintle_registry::NewBan;
 use crate::support::{Fixture, NOW};
 
 /// The requests of today that tests look at.
-pub const ANSWERED: u128 = 901;
-pub const PSEUDONYMISED: u128 = 902;
-pub const REFUSED: u128 = 903;
-pub const BUDGET: u128 = 904;
-pub const FAILED: u128 = 905;
-pub const UNPRICED: u128 = 906;
-pub const IN_DOUBT: u128 = 907;
-pub const CANCELLED: u128 = 908;
-pub const BANNED: u128 = 909;
+pub(crate) const ANSWERED: u128 = 901;
+pub(crate) const PSEUDONYMISED: u128 = 902;
+pub(crate) const REFUSED: u128 = 903;
+pub(crate) const BUDGET: u128 = 904;
+pub(crate) const FAILED: u128 = 905;
+pub(crate) const UNPRICED: u128 = 906;
+pub(crate) const IN_DOUBT: u128 = 907;
+pub(crate) const CANCELLED: u128 = 908;
+pub(crate) const BANNED: u128 = 909;
 
 /// The time in an id is the clock's at the time of writing; of today's requests it is a minute each.
-pub fn id(n: u128) -> RequestId {
+pub(crate) fn id(n: u128) -> RequestId {
     let now: Timestamp = NOW.parse().unwrap();
     let minutes = i64::try_from(n).unwrap() - 901;
     id_at(now.as_millisecond() - 7_200_000 + minutes * 60_000, n)
@@ -103,7 +103,7 @@ fn answered(it: &Fixture, mut record: Box<RequestRecord>, placement: &str, token
         vec![candidate(placement, true, &["base-send"]), candidate("cloud-new", false, &["unpriced"])];
     let prices = card(placement);
     let usage = TokenUsage { input: tokens.0, output: tokens.1, ..TokenUsage::default() };
-    let hold = prices.map_or(Amount::ZERO, |card| card.worst_case(tokens.0, tokens.1 * 2).unwrap());
+    let hold = prices.map_or(Amount::ZERO, |card| card.worst_case(tokens.0, tokens.1).unwrap());
     let mut sent = it.ledger.hold(&record.use_case, hold).unwrap().dispatch(record, prices).unwrap();
     let record = sent.record_mut();
     record.outcome = Outcome::Answered;
@@ -120,8 +120,11 @@ fn answered(it: &Fixture, mut record: Box<RequestRecord>, placement: &str, token
         (Phase::Call, 812_400),
         (Phase::Screen, 1_310),
     ]));
-    sent.settle(Settlement { state: EntryState::Posted, usage, usage_source: UsageSource::Provider, prices }, |_| {})
-        .unwrap();
+    sent.settle(
+        Settlement { state: EntryState::Posted, usage, usage_source: UsageSource::Provider, prices },
+        |_| {},
+    )
+    .unwrap();
 }
 
 /// A request that ended before it was sent.
@@ -133,7 +136,7 @@ fn stopped(it: &Fixture, mut record: Box<RequestRecord>, outcome: Outcome, statu
 }
 
 /// Fills the fixture's ledger, register and bans; the clock stands at [`NOW`] afterwards.
-pub async fn fill(it: &Fixture) {
+pub(crate) async fn fill(it: &Fixture) {
     let now: Timestamp = NOW.parse().unwrap();
     let start: Timestamp = "2026-11-01T09:00:00Z".parse().unwrap();
     for day in 0..23_i64 {
@@ -147,13 +150,15 @@ pub async fn fill(it: &Fixture) {
                 1 => ("campaign-texts", DataClass::Internal, "cloud-mini"),
                 _ => ("contract-review", DataClass::Confidential, "cloud-large"),
             };
-            let tokens = (900_000 * busy + 40_000, 300_000 * busy + 12_000);
+            let scale = [4_000_000, 2_000_000, 230_000][usize::try_from(turn).unwrap()];
+            let tokens = (scale * busy + 40_000, scale * busy / 3 + 12_000);
             if day % 7 < 5 {
                 answered(it, record(it, id_at(ms, n), use_case, class), placement, tokens);
             }
         }
     }
     it.clock.set(now);
+    it.clock.advance_ms(-3 * 3_600_000);
     registered(it).await;
     today(it);
     it.clock.set(now);
@@ -163,6 +168,8 @@ pub async fn fill(it: &Fixture) {
 async fn registered(it: &Fixture) {
     let registry = &it.registry;
     registry.create_key("demo", &name("customer-replies"), "ticket system", None).await.unwrap();
+    // Ids made in one millisecond stand in no order.
+    it.clock.advance_ms(60_000);
     let old = registry.create_key("cli", &name("customer-replies"), "laptop", None).await.unwrap();
     registry.revoke_key("administrator", old.key.id).await.unwrap();
     registry.set_stage("administrator", &name("campaign-texts"), Stage::Review).await.unwrap();
@@ -183,17 +190,11 @@ fn today(it: &Fixture) {
     let at = |n: u128| {
         let now: Timestamp = NOW.parse().unwrap();
         let minutes = i64::try_from(n).unwrap() - 901;
-        it.clock.set(
-            Timestamp::from_millisecond(now.as_millisecond() - 7_200_000 + minutes * 60_000).unwrap(),
-        );
+        it.clock
+            .set(Timestamp::from_millisecond(now.as_millisecond() - 7_200_000 + minutes * 60_000).unwrap());
         id(n)
     };
-    answered(
-        it,
-        record(it, at(ANSWERED), "campaign-texts", DataClass::Internal),
-        "cloud-mini",
-        (1_840, 412),
-    );
+    answered(it, record(it, at(ANSWERED), "campaign-texts", DataClass::Internal), "cloud-mini", (1_840, 412));
 
     let mut iban = record(it, at(PSEUDONYMISED), "contract-review", DataClass::Confidential);
     iban.add_findings([
@@ -223,12 +224,7 @@ fn today(it: &Fixture) {
     let failed = record(it, at(FAILED), "customer-replies", DataClass::Public);
     stopped(it, failed, Outcome::Failed, 502, "provider_unavailable");
 
-    answered(
-        it,
-        record(it, at(UNPRICED), "campaign-texts", DataClass::Public),
-        "cloud-new",
-        (900, 120),
-    );
+    answered(it, record(it, at(UNPRICED), "campaign-texts", DataClass::Public), "cloud-new", (900, 120));
 
     let mut doubt = record(it, at(IN_DOUBT), "customer-replies", DataClass::Confidential);
     doubt.placement = Some(name("onprem-assistant"));

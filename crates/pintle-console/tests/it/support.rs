@@ -15,18 +15,18 @@ use pintle_registry::{Organisation, Placement, Provider, Registry, Sessions, Tim
 
 use crate::{client::TOKEN, seed};
 
-pub struct Fixture {
-    pub router: Router,
-    pub registry: Arc<Registry>,
-    pub ledger: Ledger,
-    pub sessions: Sessions,
-    pub clock: ManualClock,
+pub(crate) struct Fixture {
+    pub(crate) router: Router,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) ledger: Ledger,
+    pub(crate) sessions: Sessions,
+    pub(crate) clock: ManualClock,
     /// A signed-in browser's cookie.
-    pub session: String,
+    pub(crate) session: String,
     _folder: tempfile::TempDir,
 }
 
-pub const NOW: &str = "2026-11-24T13:30:00Z";
+pub(crate) const NOW: &str = "2026-11-24T13:30:00Z";
 
 fn prices(input: &str, output: &str) -> PriceCard {
     PriceCard {
@@ -37,7 +37,7 @@ fn prices(input: &str, output: &str) -> PriceCard {
     }
 }
 
-pub fn placements() -> Vec<PlacementView> {
+pub(crate) fn placements() -> Vec<PlacementView> {
     let make = |name: &str, model: &str, zone, region: &str, clearance, pricing, line| Placement {
         name: name.parse().unwrap(),
         provider: Provider::Simulated,
@@ -53,7 +53,10 @@ pub fn placements() -> Vec<PlacementView> {
     let (public, home) = (Zone::PublicCloud, Zone::OnPremises);
     let (internal, all) = (DataClass::Internal, DataClass::Restricted);
     [
-        (make("cloud-mini", "sim-mini", public, "eu", internal, priced("0.15", "0.60"), 12), "€0.15 in, €0.60 out"),
+        (
+            make("cloud-mini", "sim-mini", public, "eu", internal, priced("0.15", "0.60"), 12),
+            "€0.15 in, €0.60 out",
+        ),
         (
             make("cloud-large", "sim-large", public, "eu", DataClass::Confidential, priced("2.50", "10"), 22),
             "€2.50 in, €10.00 out",
@@ -94,7 +97,9 @@ fn rules() -> Vec<RuleView> {
             "use-case-class",
             "A use case handles only the content it was approved for",
             "forbid",
-            Some("Remove the sensitive parts and send it again, or ask its owners to have a higher class approved."),
+            Some(
+                "Remove the sensitive parts and send it again, or ask its owners to have a higher class approved.",
+            ),
             "content.cedar:45",
         ),
         rule(
@@ -109,7 +114,7 @@ fn rules() -> Vec<RuleView> {
 }
 
 /// Answers from a script: refuses private keys, streams when asked to.
-pub struct Script {
+pub(crate) struct Script {
     clock: ManualClock,
     config_error: Option<String>,
 }
@@ -160,7 +165,8 @@ const STREAM: &str = concat!(
     "data: {\"choices\":[{\"delta\":{\"content\":\"arrives <today>.\"}}]}\n\n",
     "data: [DONE]\n\n"
 );
-const WHOLE: &str = r#"{"choices":[{"message":{"role":"assistant","content":"Your parcel arrives <today>."}}]}"#;
+const WHOLE: &str =
+    r#"{"choices":[{"message":{"role":"assistant","content":"Your parcel arrives <today>."}}]}"#;
 const REFUSAL: &str = r#"{"error":{"message":"Not sent. `messages[0].content` contains one private key (class: restricted). Ref 8F2C1A9B.",
  "type":"permission_error","param":null,"code":"policy_refused","class":"restricted",
  "findings":[{"type":"private_key","place":"messages[0].content","class":"restricted","count":1}],
@@ -170,12 +176,12 @@ const REFUSAL: &str = r#"{"error":{"message":"Not sent. `messages[0].content` co
  "request_id":"req_00000000000070008000000000000001","reference":"8F2C1A9B"}}"#;
 
 /// A console whose register and ledger hold nothing.
-pub async fn empty() -> Fixture {
+pub(crate) async fn empty() -> Fixture {
     make(None, |_| {}).await
 }
 
 /// A console over the sample organisation, with three weeks of requests.
-pub async fn seeded() -> Fixture {
+pub(crate) async fn seeded() -> Fixture {
     let it = make(None, |_| {}).await;
     let budgets = seed_demo(&it.registry).await.unwrap();
     for (name, monthly) in budgets {
@@ -186,7 +192,7 @@ pub async fn seeded() -> Fixture {
 }
 
 /// A console whose newest configuration was not taken.
-pub async fn with_config_error() -> Fixture {
+pub(crate) async fn with_config_error() -> Fixture {
     make(Some("pintle.toml:14: unknown field `clearence`"), |_| {}).await
 }
 
@@ -219,6 +225,6 @@ async fn make(config_error: Option<&str>, change: impl FnOnce(&mut ConsoleParts)
 }
 
 /// A console whose admin token is empty.
-pub async fn without_token() -> Fixture {
+pub(crate) async fn without_token() -> Fixture {
     make(None, |parts| parts.admin_token = Secret::new("")).await
 }

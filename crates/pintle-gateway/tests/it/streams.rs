@@ -198,3 +198,38 @@ async fn a_client_that_asked_for_the_usage_gets_it_from_a_silent_provider_too() 
     assert!(answer.text().contains("completion_tokens"), "{}", answer.text());
     assert_eq!(fixture.record().await.entry.unwrap().usage_source, UsageSource::Estimated);
 }
+
+fn logprobs_stream(pieces: &[&str]) -> Script {
+    let chunk = |delta: Value, logprobs: Value, finish: Value| {
+        let choice = json!({ "index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish });
+        let chunk = json!({ "id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m",
+            "choices": [choice] });
+        format!("data: {chunk}\n\n")
+    };
+    let mut blocks: Vec<String> = pieces
+        .iter()
+        .map(|piece| {
+            let logprobs = json!({ "content": [{ "token": piece, "logprob": -0.5, "bytes": null, "top_logprobs": [] }] });
+            chunk(json!({ "content": piece }), logprobs, Value::Null)
+        })
+        .collect();
+    blocks.push(chunk(json!({}), Value::Null, "stop".into()));
+    blocks.push("data: [DONE]\n\n".to_owned());
+    Script::sse(blocks)
+}
+
+#[tokio::test]
+async fn log_probabilities_arrive_when_their_text_has_passed_as_it_was_and_never_else() {
+    let upstream = FakeUpstream::start().await;
+    let fixture = Fixture::new(vec![on_premises("onprem", &upstream)]).await;
+    upstream.script(logprobs_stream(&["Good ", "morning"]));
+    let answer = fixture.chat(ask_streamed("onprem", "Hello")).await;
+    let last = answer.sse_data().into_iter().find(|data| data.contains(r#""finish_reason":"stop""#)).unwrap();
+    let last: Value = serde_json::from_str(&last).unwrap();
+    let tokens: Vec<_> = last["choices"][0]["logprobs"]["content"].as_array().unwrap().iter().collect();
+    assert_eq!((tokens.len(), tokens[1]["token"].as_str()), (2, Some("morning")));
+    upstream.script(logprobs_stream(&["Pay with ", "4111 1111 ", "1111 1111", " now"]));
+    let answer = fixture.chat(ask_streamed("onprem", "Hello")).await;
+    assert_eq!(streamed_content(&answer), "Pay with [MASKED:CREDIT_CARD] now");
+    assert!(!answer.text().contains("1111"), "{}", answer.text());
+}

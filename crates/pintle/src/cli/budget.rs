@@ -28,7 +28,9 @@ pub(crate) async fn run(
                 return output.json(&answer);
             }
             output.line(&match monthly {
-                Some(amount) => format!("the budget of {scope} is {amount} a month from now on"),
+                Some(_) => {
+                    format!("the budget of {scope} is {} a month from now on", money(&answer, "monthly"))
+                }
                 None => format!("{scope} has no budget of its own any more"),
             })
         }

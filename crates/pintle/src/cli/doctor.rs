@@ -18,7 +18,7 @@ use super::{
     client::AdminClient,
     exit::CliError,
     output::{Output, Paint},
-    probe::{Probed, Prober},
+    probe::{Probed, Prober, is_encrypted},
 };
 
 /// Before this, the program did not exist; so the clock is wrong.
@@ -263,18 +263,20 @@ async fn placements(config: &LoadedConfig, findings: &mut Findings) {
         findings.ok("endpoints", "all placements are simulated, nothing is called");
         return;
     }
-    let prober = match Prober::new() {
-        Ok(prober) => {
+    let needs_tls = config.placements.iter().any(|placement| is_encrypted(&placement.provider));
+    let prober = match needs_tls.then(Prober::with_tls) {
+        None => Prober::plain(),
+        Some(Ok(prober)) => {
             findings.ok("TLS", "certificate authorities of this machine are loaded");
             prober
         }
-        Err(_) => {
+        Some(Err(_)) => {
             findings.fail(
                 "TLS",
                 "this machine trusts no certificate authority, so no https endpoint can be called",
                 "install them (`apt install ca-certificates`), or set SSL_CERT_FILE",
             );
-            return;
+            Prober::plain()
         }
     };
     let mut skew = None;

@@ -22,8 +22,11 @@ const ANSWER_MAX: Duration = Duration::from_secs(3);
 const ANTHROPIC_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
 
 /// Asks endpoints.
-pub(crate) struct Prober {
-    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+pub(crate) enum Prober {
+    /// Also encrypted ones.
+    Tls(Client<HttpsConnector<HttpConnector>, Empty<Bytes>>),
+    /// Own servers that speak plain HTTP: no certificate authorities are needed.
+    Plain(Client<HttpConnector, Empty<Bytes>>),
 }
 
 /// What came of asking.
@@ -41,14 +44,19 @@ pub(crate) enum Probed {
 }
 
 impl Prober {
+    /// For endpoints that are all plain HTTP.
+    pub(crate) fn plain() -> Self {
+        Prober::Plain(Client::builder(TokioExecutor::new()).build_http())
+    }
+
     /// Loads the certificate authorities that this machine trusts.
     ///
     /// # Errors
     /// When there are none: then no `https` endpoint can be called.
-    pub(crate) fn new() -> std::io::Result<Self> {
+    pub(crate) fn with_tls() -> std::io::Result<Self> {
         let connector =
             HttpsConnectorBuilder::new().with_native_roots()?.https_or_http().enable_http1().build();
-        Ok(Prober { client: Client::builder(TokioExecutor::new()).build(connector) })
+        Ok(Prober::Tls(Client::builder(TokioExecutor::new()).build(connector)))
     }
 
     /// Asks a placement's endpoint. `None` for placements that have none.
@@ -57,7 +65,11 @@ impl Prober {
             Ok(request) => request,
             Err(error) => return Some(Probed::Failed(format!("the address cannot be asked: {error}"))),
         };
-        Some(match timeout(ANSWER_MAX, self.client.request(request)).await {
+        let answer = match self {
+            Prober::Tls(client) => client.request(request),
+            Prober::Plain(client) => client.request(request),
+        };
+        Some(match timeout(ANSWER_MAX, answer).await {
             Err(_) => Probed::Failed(format!("no answer within {} s", ANSWER_MAX.as_secs())),
             Ok(Err(error)) => Probed::Failed(innermost(&error)),
             Ok(Ok(response)) => Probed::Answered {
@@ -67,6 +79,16 @@ impl Prober {
                 }),
             },
         })
+    }
+}
+
+/// Whether a placement's endpoint is spoken to with TLS.
+pub(crate) fn is_encrypted(provider: &Provider) -> bool {
+    match provider {
+        Provider::OpenAi { base_url, .. }
+        | Provider::AzureOpenAi { base_url, .. }
+        | Provider::Anthropic { base_url, .. } => base_url.scheme_str() == Some("https"),
+        Provider::Simulated => false,
     }
 }
 

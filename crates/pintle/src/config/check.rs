@@ -178,10 +178,10 @@ fn report(parsed: &mut Parsed, path: &str, origin: &Origin, fault: &Fault) {
         Origin::File { .. } => parsed.error_at(path, fault),
         Origin::Default => {
             let name = format!("the default of {path}, {DEFAULT_LISTEN}");
-            parsed.problems.push(Problem::error(Place::file(&name), fault));
+            parsed.error_elsewhere(Place::file(&name), fault);
         }
         Origin::Flag(_) | Origin::Environment(_) => {
-            parsed.problems.push(Problem::error(Place::file(&origin.place_name()), fault));
+            parsed.error_elsewhere(Place::file(&origin.place_name()), fault);
         }
     }
 }
@@ -238,7 +238,7 @@ fn policy(parsed: &mut Parsed, folder: &Path, watched: &mut Vec<PathBuf>) -> Opt
                 let place =
                     Place { line: problem.line, column: problem.column, ..Place::file(&problem.file) };
                 let fault = Fault::Policy { message: problem.message.clone(), hint: problem.hint.clone() };
-                parsed.problems.push(Problem::error(place, &fault));
+                parsed.error_elsewhere(place, &fault);
             }
             None
         }

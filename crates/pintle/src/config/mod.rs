@@ -111,20 +111,40 @@ impl LoadedConfig {
     /// exchanged while requests are in flight.
     #[must_use]
     pub(crate) fn needs_restart(&self, before: &LoadedConfig) -> Vec<String> {
+        let zone = |config: &LoadedConfig| config.organisation.time_zone.iana_name().map(str::to_owned);
         let pairs = [
             ("server.listen", before.server.listen.to_string(), self.server.listen.to_string()),
             ("data", before.data_folder.display().to_string(), self.data_folder.display().to_string()),
-            (
-                "organisation.currency",
-                before.organisation.currency.to_string(),
-                self.organisation.currency.to_string(),
-            ),
+            ("organisation.time_zone", zone(before).unwrap_or_default(), zone(self).unwrap_or_default()),
         ];
         pairs
             .into_iter()
             .filter(|(_, old, new)| old != new)
             .map(|(key, old, new)| format!("`{key}` changed from `{old}` to `{new}`: this needs a restart"))
             .collect()
+    }
+
+    /// Whether it may take the place of `before` in a running server. Prices and budgets in another
+    /// currency must not meet the ledger of the old one (I9), and an organisation's real configuration must
+    /// not meet the demonstration's data.
+    ///
+    /// # Errors
+    /// What stands against it.
+    pub(crate) fn may_replace(&self, before: &LoadedConfig) -> Result<(), ConfigError> {
+        let (old, new) = (&before.organisation, &self.organisation);
+        if old.currency != new.currency {
+            return Err(ConfigError::NotWhileRunning(format!(
+                "`organisation.currency` changed from `{}` to `{}`, and the ledger is in `{}`",
+                old.currency, new.currency, old.currency
+            )));
+        }
+        if old.is_demo != new.is_demo {
+            return Err(ConfigError::NotWhileRunning(format!(
+                "the configuration changed from {} to {}",
+                before.source, self.source
+            )));
+        }
+        Ok(())
     }
 }
 

@@ -12,9 +12,9 @@ use toml::{
 };
 
 use super::{
-    problem::{Fault, Problem, missing_hint},
+    problem::{Fault, Problem, Severity, missing_hint},
     schema::{self, Config},
-    source::{SourceMap, SourceText, join},
+    source::{Place, SourceMap, SourceText, join},
     suggest,
 };
 
@@ -59,10 +59,10 @@ pub(crate) fn parse(source: &SourceText) -> Result<Parsed, Vec<Problem>> {
 fn syntax_problems(source: &SourceText, errors: &[toml::de::Error]) -> Vec<Problem> {
     let mut seen = BTreeSet::new();
     let mut problems = Vec::new();
-    for error in errors {
+    for error in errors.iter().take(PROBLEMS_MAX) {
         let place = source.place(&error.span().unwrap_or(0..0));
         // One slip makes the parser stumble several times on its line; the first stumble is the slip.
-        if seen.insert(place.line) && problems.len() < PROBLEMS_MAX {
+        if seen.insert(place.line) {
             problems.push(Problem::error(place, &Fault::Syntax(error.message().to_owned())));
         }
     }
@@ -72,21 +72,35 @@ fn syntax_problems(source: &SourceText, errors: &[toml::de::Error]) -> Vec<Probl
 impl Parsed {
     /// Reports the fault at the path's value, or at the nearest key above.
     pub(crate) fn error_at(&mut self, path: &str, fault: &Fault) {
-        let place = self.place(path);
-        self.problems.push(Problem::error(place, fault));
+        if self.has_room_for(Severity::Error) {
+            self.problems.push(Problem::error(self.place(path), fault));
+        }
     }
 
     /// As [`Parsed::error_at`], without stopping the start.
     pub(crate) fn warn_at(&mut self, path: &str, fault: &Fault) {
-        let place = self.place(path);
-        self.problems.push(Problem::warning(place, fault));
+        if self.has_room_for(Severity::Warning) {
+            self.problems.push(Problem::warning(self.place(path), fault));
+        }
     }
 
-    fn place(&self, path: &str) -> super::source::Place {
+    /// Reports an error at a place outside of this file.
+    pub(crate) fn error_elsewhere(&mut self, place: Place, fault: &Fault) {
+        if self.has_room_for(Severity::Error) {
+            self.problems.push(Problem::error(place, fault));
+        }
+    }
+
+    // INVARIANT: each severity has its own bound, so that no number of warnings pushes out an error.
+    fn has_room_for(&self, severity: Severity) -> bool {
+        self.problems.iter().filter(|problem| problem.severity == severity).count() < PROBLEMS_MAX
+    }
+
+    fn place(&self, path: &str) -> Place {
         match (self.map.get(path), self.map.nearest(path)) {
             (Some(mark), _) => self.source.place(&mark.value),
             (None, Some(above)) => self.source.place(&above.key),
-            (None, None) => super::source::Place::file(&self.source.name),
+            (None, None) => Place::file(&self.source.name),
         }
     }
 
@@ -162,8 +176,9 @@ impl Parsed {
     }
 
     fn report(&mut self, span: &Range<usize>, fault: &Fault) {
-        let place = self.source.place(span);
-        self.problems.push(Problem::error(place, fault));
+        if self.has_room_for(Severity::Error) {
+            self.problems.push(Problem::error(self.source.place(span), fault));
+        }
     }
 
     fn read(&mut self, mut document: Spanned<DeTable<'_>>) {
@@ -368,6 +383,16 @@ mod tests {
         let found = messages(text);
         let lines: Vec<&str> = found.iter().filter_map(|message| message.split(':').next()).collect();
         assert_eq!(lines, ["1", "3", "4", "6", "7", "7", "9"], "{found:#?}");
+    }
+
+    #[test]
+    fn a_hostile_file_costs_a_bounded_amount_of_work() {
+        let unknown: String = (0..60_000).map(|n| format!("k{n} = 1\n")).collect();
+        assert_eq!(messages(&unknown).len(), PROBLEMS_MAX);
+        let broken = "a = \n".repeat(60_000);
+        assert!(messages(&broken).len() <= PROBLEMS_MAX);
+        let deep = format!("a = {}", "[".repeat(100_000));
+        assert!(!messages(&deep).is_empty());
     }
 
     #[test]

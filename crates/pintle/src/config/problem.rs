@@ -209,6 +209,9 @@ pub(crate) enum ConfigError {
     /// The file is there and wrong. Each error is in the list, and the warnings too.
     #[error("{}", report(.0))]
     Invalid(Vec<Problem>),
+    /// The file is right, and cannot be taken while the server runs: what changed.
+    #[error("{0}")]
+    NotWhileRunning(String),
     /// The operating system does not tell about changes of files.
     #[error("changes of the configuration cannot be watched: {0}")]
     Watch(String),
@@ -224,6 +227,9 @@ impl ConfigError {
             }
             ConfigError::Unreadable { .. } => Some("it must be a text file that this user may read"),
             ConfigError::Invalid(_) => None,
+            ConfigError::NotWhileRunning(_) => Some(
+                "change it back; or stop Pintle and start it with a new data folder, because the old one's ledger keeps its currency",
+            ),
             ConfigError::Watch(_) => Some("restart Pintle to apply a change, or send it SIGHUP"),
         }
     }

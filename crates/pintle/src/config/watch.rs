@@ -29,7 +29,8 @@ pub(crate) type Reloaded = Result<LoadedConfig, ConfigError>;
 /// reported; SIGHUP always is.
 ///
 /// The folders are watched rather than the files, because editors and Kubernetes replace a file by
-/// renaming another one over it. `start` is the configuration that runs now.
+/// renaming another one over it. `start` is the configuration that runs now; one that must not take its
+/// place while the server runs is handed on as an error.
 ///
 /// # Errors
 /// When the operating system cannot watch or takes no signal handler.
@@ -83,7 +84,7 @@ pub(crate) async fn watch(
             follow(&mut watcher, &watched, &mut folders).map_err(|error| failed(&error))?;
             seen = fingerprint(&watched);
         }
-        on_change(reloaded);
+        on_change(reloaded.and_then(|config| config.may_replace(start).map(|()| config)));
     }
 }
 
@@ -234,7 +235,8 @@ mod tests {
         let _turn = TURN.lock().await;
         let watched = watched();
         let reloaded = noticed(&watched, |folder| {
-            let text = GOOD.replace("EUR", "CHF") + "[server]\nlisten = \"127.0.0.1:1\"\n";
+            let text = GOOD.replace("[policy]", "time_zone = \"Europe/Berlin\"\n[policy]")
+                + "[server]\nlisten = \"127.0.0.1:1\"\n";
             std::fs::write(folder.join("pintle.toml"), text).unwrap();
         });
         let needs = reloaded.await.unwrap().needs_restart(&watched.start);
@@ -242,10 +244,24 @@ mod tests {
             needs,
             [
                 "`server.listen` changed from `127.0.0.1:7411` to `127.0.0.1:1`: this needs a restart",
-                "`organisation.currency` changed from `EUR` to `CHF`: this needs a restart",
+                "`organisation.time_zone` changed from `UTC` to `Europe/Berlin`: this needs a restart",
             ]
         );
         assert!(watched.start.needs_restart(&watched.start).is_empty());
+    }
+
+    #[tokio::test]
+    async fn i9_another_currency_does_not_meet_the_running_ledger() {
+        let _turn = TURN.lock().await;
+        let watched = watched();
+        let reloaded = noticed(&watched, |folder| {
+            std::fs::write(folder.join("pintle.toml"), GOOD.replace("EUR", "CHF")).unwrap();
+        });
+        let error = reloaded.await.err().unwrap();
+        assert_eq!(
+            error.to_string(),
+            "`organisation.currency` changed from `EUR` to `CHF`, and the ledger is in `EUR`"
+        );
     }
 
     #[tokio::test]

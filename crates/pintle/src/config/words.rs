@@ -11,7 +11,7 @@ use pintle_guard::{Dictionary, Guard, GuardConfig, GuardError};
 use super::{
     files,
     parse::{Parsed, cut},
-    problem::{Fault, Problem},
+    problem::Fault,
     schema::DictionaryConfig,
     source::Place,
     suggest,
@@ -94,7 +94,7 @@ fn dictionary(
                 _ => Place::file(&whole.display().to_string()),
             };
             let fault = Fault::Dictionary(error.to_string());
-            parsed.problems.push(Problem::error(place, &fault));
+            parsed.error_elsewhere(place, &fault);
             None
         }
     }
@@ -134,7 +134,7 @@ fn report_kind(parsed: &mut Parsed, kind: &str, hint: &str) {
     let fault = Fault::UnknownKind(cut(kind), hint);
     if let Some(mark) = parsed.map.get(&format!("guard.classes.{kind}")) {
         let place = parsed.source.place(&mark.key);
-        parsed.problems.push(Problem::error(place, &fault));
+        parsed.error_elsewhere(place, &fault);
     }
     if let Some(index) = parsed.config.guard.disabled.iter().position(|disabled| disabled == kind) {
         parsed.error_at(&format!("guard.disabled[{index}]"), &fault);

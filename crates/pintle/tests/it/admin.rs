@@ -353,6 +353,37 @@ fn the_token_does_not_leave_this_machine_and_is_not_printed() {
 }
 
 #[test]
+fn the_doctor_tells_a_refused_key_from_an_endpoint_that_is_away() {
+    for (status, verdict, part) in [
+        (200, "ok", "reachable"),
+        (401, "fail", "does not accept the key"),
+        (404, "warn", "no list of models"),
+        (503, "warn", "unwell"),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let toml = format!(
+            "[organisation]\nname = \"A\"\ncurrency = \"EUR\"\n[[placement]]\nname = \"own\"\nprovider = \"openai\"\n\
+             base_url = \"http://{}/v1/\"\nmodel = \"m\"\nzone = \"on_premises\"\nclearance = \"restricted\"\n\
+             price = \"unpriced\"\napi_key = {{ env = \"OWN_KEY\" }}\n",
+            listener.local_addr().unwrap()
+        );
+        let sandbox = Sandbox::with(&toml).env("OWN_KEY", "sk-hunter2");
+        let server = std::thread::spawn(move || answer(&listener, status, "{}"));
+        let run = sandbox.run(&["doctor", "--json"]);
+        let asked = server.join().unwrap();
+        assert_eq!(asked.line, "GET /v1/models HTTP/1.1");
+        assert_eq!(asked.authorisation, "Bearer sk-hunter2");
+        let report: Value = serde_json::from_str(&run.out).unwrap();
+        let checks = report["checks"].as_array().unwrap();
+        let found = checks.iter().find(|check| check["check"] == "endpoint of own").unwrap();
+        assert_eq!(found["verdict"], verdict, "{found}");
+        assert!(found["detail"].as_str().unwrap().contains(part), "{found}");
+        assert_eq!(run.code, i32::from(verdict == "fail"));
+        assert!(!run.shown().contains("hunter2"));
+    }
+}
+
+#[test]
 fn an_answer_that_is_none_is_an_error() {
     for body in ["not json", "{\"cut\": "] {
         let sandbox = Sandbox::new();
