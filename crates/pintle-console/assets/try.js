@@ -116,12 +116,18 @@
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
   });
   stop.addEventListener("click", () => running?.abort());
-  anew.addEventListener("click", () => {
+  const begin = () => {
+    running?.abort();
     turns = [];
     log.replaceChildren();
     anew.hidden = true;
+  };
+  anew.addEventListener("click", () => {
+    begin();
     message.focus();
   });
+  // What was said to one use case is none of another's business.
+  use_case.addEventListener("change", begin);
   for (const sample of form.querySelectorAll("[data-sample]")) {
     sample.addEventListener("click", (event) => {
       event.preventDefault();

@@ -74,15 +74,14 @@ impl Greeting<'_> {
     fn demo(&self, key: &str) -> String {
         let curl = |model: &str, content: &str| {
             format!(
-                "    curl {}/v1/chat/completions -H 'Authorization: Bearer {key}' \\\n      -H 'Content-Type: application/json' -d '{{\"model\":\"{model}\",\"messages\":[{{\"role\":\"user\",\"content\":\"{content}\"}}]}}'\n\n",
+                "    curl {}/v1/chat/completions -H \"Authorization: Bearer $KEY\" \\\n      -d '{{\"model\":\"{model}\",\"messages\":[{{\"role\":\"user\",\"content\":\"{content}\"}}]}}'\n\n",
                 self.url
             )
         };
-        let harmless = "Say thank you for the order, in one sentence.";
-        let iban = "Please confirm the refund to DE89 3704 0044 0532 0130 00.";
+        let iban = "Refund DE89 3704 0044 0532 0130 00, please.";
         format!(
-            "  API key   {key}\n\n  This is a demonstration with sample data; models are simulated and nothing leaves this machine.\n\n  1. A harmless request goes to the cheaper cloud placement:\n{}  2. With a customer's IBAN in it, it is kept on premises:\n{}  3. The same, asked for the cloud, is stopped, with what to do instead:\n{}",
-            curl("auto", harmless),
+            "\n  This is a demonstration with sample data: models are simulated, nothing leaves this machine.\n\n    KEY={key}\n\n  1. A harmless request goes to the cheaper cloud placement:\n{}  2. With a customer's IBAN in it, it is kept on premises:\n{}  3. The same, asked for the cloud, is stopped, with what to do instead:\n{}",
+            curl("auto", "Say thank you for the order."),
             curl("auto", iban),
             curl("cloud-mini", iban),
         )

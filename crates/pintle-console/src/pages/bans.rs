@@ -32,7 +32,7 @@ pub(crate) async fn show(State(app): State<App>, Extension(caller): Extension<Ca
                 h2 { "Nothing is banned" }
                 p { "When a provider reports a breach or a model goes wrong, stop it for a while:" }
                 pre tabindex="0" { code {
-                    "pintle ban add placement:cloud-mini --for 7d --reason \"The provider reported a breach.\" \\\n"
+                    "pintle ban add placement:cloud-mini --until 7d --reason \"The provider reported a breach.\" \\\n"
                     "  --owner \"IT Security\""
                 } }
             }

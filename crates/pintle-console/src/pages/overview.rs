@@ -210,6 +210,7 @@ fn matrix(today: &Overview) -> Markup {
                         }
                     }
                 }
+                p.note { "By the class of the content as it came in; values may have been replaced before it left." }
             }
         }
     }

@@ -103,6 +103,7 @@ pub(crate) fn budget_summary(view: &View, state: &BudgetState) -> Markup {
         p.muted {
             (month)
             @match used_percent(state) {
+                Some(0) if state.posted > Amount::ZERO => { " · less than 1% used · renews " (renews) },
                 Some(percent) => { " · " (percent) "% used · renews " (renews) },
                 None => { " · no hard limit · counts anew from " (renews) },
             }
@@ -117,12 +118,12 @@ pub(crate) fn budget_summary(view: &View, state: &BudgetState) -> Markup {
 }
 
 /// Where the month ends if it goes on as it has: spent × whole month ÷ elapsed part. Not told on the
-/// first two days, when it would be a guess.
+/// first two days and below one percent, when it would be a guess.
 fn pace(view: &View, state: &BudgetState) -> Option<Amount> {
     const TWO_DAYS_MS: i64 = 172_800_000;
     let elapsed = view.now.as_millisecond().checked_sub(state.period.start.as_millisecond())?;
     let whole = state.period.end.as_millisecond().checked_sub(state.period.start.as_millisecond())?;
-    if elapsed < TWO_DAYS_MS || state.posted <= Amount::ZERO {
+    if elapsed < TWO_DAYS_MS || state.posted <= Amount::ZERO || used_percent(state) == Some(0) {
         return None;
     }
     let nanos = i128::from(state.posted.nanos()) * i128::from(whole) / i128::from(elapsed);

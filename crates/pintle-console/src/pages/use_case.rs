@@ -216,7 +216,7 @@ fn keys(view: &View, data: &Data) -> Markup {
         section.card aria-labelledby="keys" {
             h2 id="keys" { "Keys" }
             @if data.keys.is_empty() {
-                p.muted { "It has no key yet. Make one with " code { "pintle key create " (name) } "; it is shown once." }
+                p.muted { "It has no key yet. Make one with " code { "pintle key create --use-case " (name) } "; it is shown once." }
             } @else {
                 div.table-wrap tabindex="0" role="region" aria-label="Table of keys" {
                     table {

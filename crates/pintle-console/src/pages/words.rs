@@ -128,7 +128,7 @@ pub(crate) fn code(code: &str) -> String {
     let known = match code {
         "policy_refused" => "Stopped by a rule",
         "banned" => "Banned for now",
-        "stage_refused" => "The use case's stage does not allow calls",
+        "stage_refused" => "The stage allows no calls",
         "unpriced" => "No known price",
         "answer_refused" => "The answer was held back by a rule",
         "budget_exceeded" => "Budget used up",

@@ -49,8 +49,10 @@ pub(crate) fn check(
         watched.push(path.clone());
     }
     let mut problems = parsed.problems;
+    // The message too: policies are validated in no particular order, and errors should read the same twice.
     problems.sort_by(|a, b| {
-        (&a.place.file, a.place.line, a.place.column).cmp(&(&b.place.file, b.place.line, b.place.column))
+        let key = |problem: &Problem| (problem.place.line, problem.place.column);
+        (&a.place.file, key(a), &a.message).cmp(&(&b.place.file, key(b), &b.message))
     });
     // The second half follows from the first; were it not so, a placement would silently be missing.
     let is_sound = problems.iter().all(|problem| problem.severity == Severity::Warning)

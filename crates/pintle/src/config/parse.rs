@@ -52,7 +52,9 @@ pub(crate) fn parse(source: &SourceText) -> Result<Parsed, Vec<Problem>> {
     };
     let schema = schema::json_schema();
     parsed.remove_unknown(&schema, &schema, "", document.get_mut());
-    parsed.read(document);
+    if parsed.has_room_for(Severity::Error) {
+        parsed.read(document);
+    }
     Ok(parsed)
 }
 
@@ -139,6 +141,9 @@ impl Parsed {
             }
         }
         for (key, span) in unknown {
+            if !self.has_room_for(Severity::Error) {
+                return;
+            }
             table.remove(key.as_str());
             if let Some(meant) = suggest::nearest(&key, known.iter().map(String::as_str)) {
                 // The misspelt setting is there, so it is not reported as missing as well.

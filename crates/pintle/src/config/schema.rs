@@ -382,11 +382,12 @@ pub(crate) fn json_schema() -> Value {
     schema
 }
 
-/// TOML has no null: what is optional is left out. So neither types nor defaults name it.
+/// TOML has no null: what is optional is left out. So neither types nor defaults name it. The defaults of
+/// whole tables repeat those of their keys and go as well.
 fn drop_nulls(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {
-            fields.retain(|key, value| !(key == "default" && value.is_null()));
+            fields.retain(|key, value| !(key == "default" && (value.is_null() || value.is_object())));
             if let Some(Value::Array(types)) = fields.get_mut("type") {
                 types.retain(|kind| kind != "null");
                 if let [only] = types.as_slice() {

@@ -6,4 +6,5 @@ mod config_errors;
 mod config_use;
 mod docs;
 mod help;
+mod kill;
 mod support;
