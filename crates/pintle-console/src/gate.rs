@@ -8,6 +8,7 @@ use axum::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use subtle::ConstantTimeEq;
+use tracing::Instrument;
 
 use crate::{
     Access,
@@ -35,14 +36,19 @@ pub(crate) async fn gate(State(app): State<App>, mut request: Request, next: Nex
     let id = id.to_string();
     // Read before anything waits: a request cannot be lent to another thread.
     let claim = claim(&app, &request, access);
-    let (caller, response) = match admit(&app, claim, access).await {
-        Ok(Some(caller)) => {
-            request.extensions_mut().insert(caller.clone());
-            (Some(caller), next.run(request).await)
+    // What goes wrong inside is logged under the id that the answer names.
+    let span = tracing::info_span!("call", id);
+    let answered = async {
+        match admit(&app, claim, access).await {
+            Ok(Some(caller)) => {
+                request.extensions_mut().insert(caller.clone());
+                (Some(caller), next.run(request).await)
+            }
+            Ok(None) => (None, next.run(request).await),
+            Err(response) => (None, response),
         }
-        Ok(None) => (None, next.run(request).await),
-        Err(response) => (None, response),
     };
+    let (caller, response) = answered.instrument(span).await;
     finish(&app, caller.as_ref(), access, &id, response)
 }
 
