@@ -39,6 +39,12 @@ impl<K: IdKind> Id<K> {
         Id { uuid, kind: PhantomData }
     }
 
+    /// The id of the given sixteen bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self::from_uuid(Uuid::from_bytes(bytes))
+    }
+
     /// The bytes of the id.
     #[must_use]
     pub const fn as_uuid(&self) -> &Uuid {

@@ -181,6 +181,10 @@ impl Life {
         if let Stop::Internal(what) | Stop::Ledger(what) = stop {
             tracing::error!(id = %self.id, what, "a request failed inside");
         }
+        if let Stop::Refused(refusal) = stop {
+            let rules = refusal.reasons.iter().map(|reason| Arc::clone(&reason.rule)).collect();
+            self.note(|record| record.stopped_by = rules);
+        }
         let mut response = error_response(stop, Some(self.id));
         self.mark(response.headers_mut());
         self.end(stop.outcome(), stop.status(), Some(stop.code()));

@@ -1,15 +1,19 @@
 //! Counters for `/metrics`, in Prometheus's text form. Labels are bounded: names that the configuration
 //! and the register define, and codes that this crate defines.
 
-use std::sync::{
-    Mutex,
-    atomic::{AtomicI64, AtomicU64},
+use std::{
+    borrow::Cow,
+    fmt::Write,
+    sync::{
+        Mutex,
+        atomic::{AtomicI64, AtomicU64},
+    },
 };
 
 use pintle_core::{Amount, Name};
 use pintle_ledger::RequestRecord;
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text::encode},
+    encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
@@ -18,24 +22,34 @@ use prometheus_client::{
 const BUCKETS_S: [f64; 14] =
     [0.000_1, 0.000_5, 0.001, 0.005, 0.02, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0];
 
+/// A name as a label's value; empty for none. Cloning it allocates nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct NameLabel(Option<Name>);
+
+impl EncodeLabelValue for NameLabel {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+        encoder.write_str(self.0.as_ref().map_or("", Name::as_str))
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
-    use_case: String,
-    placement: String,
+    use_case: NameLabel,
+    placement: NameLabel,
     zone: &'static str,
     class: &'static str,
     outcome: &'static str,
-    code: String,
+    code: Cow<'static, str>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PlacementLabels {
-    placement: String,
+    placement: NameLabel,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TokenLabels {
-    placement: String,
+    placement: NameLabel,
     kind: &'static str,
 }
 
@@ -126,18 +140,18 @@ impl Metrics {
     }
 
     pub(crate) fn retried(&self, placement: &Name) {
-        self.retries.get_or_create(&PlacementLabels { placement: placement.to_string() }).inc();
+        self.retries.get_or_create(&PlacementLabels { placement: NameLabel(Some(placement.clone())) }).inc();
     }
 
     pub(crate) fn ended(&self, record: &RequestRecord) {
-        let placement = record.placement.as_ref().map(Name::to_string).unwrap_or_default();
+        let placement = NameLabel(record.placement.clone());
         let labels = RequestLabels {
-            use_case: record.use_case.to_string(),
+            use_case: NameLabel(Some(record.use_case.clone())),
             placement: placement.clone(),
             zone: record.zone.map_or("", |zone| zone.as_str()),
             class: record.class.map_or("", |class| class.as_str()),
             outcome: record.outcome.as_str(),
-            code: record.code.as_deref().unwrap_or_default().to_owned(),
+            code: record.code.clone().unwrap_or_default(),
         };
         self.requests.get_or_create(&labels).inc();
         for finding in &record.findings {

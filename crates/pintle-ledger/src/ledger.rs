@@ -134,7 +134,10 @@ impl Ledger {
         let now = clock.now();
         let period = Period::month_of(now, accounts.zone())?;
         let mut total = Amount::ZERO;
-        for (use_case, posted) in store::posted_since(&database, period.start).await? {
+        for (use_case, posted) in
+            store::posted_since(&database, &store::day_of(period.start.as_millisecond(), accounts.zone()))
+                .await?
+        {
             total = total.plus(posted).map_err(ReserveError::from)?;
             accounts.load(Scope::UseCase(use_case), posted, now)?;
         }

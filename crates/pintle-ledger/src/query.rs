@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use pintle_core::{Amount, Name, ParseError, RequestId};
+use pintle_core::{Amount, Name, ParseError, RequestId, Timestamp};
 use serde::Serialize;
 use sqlx::{QueryBuilder, Row as _, Sqlite, sqlite::SqliteRow};
 
@@ -96,8 +96,12 @@ pub struct RequestFilter {
     pub outcome: Option<String>,
     /// A request's id or its last digits, an error's code, a placement or a class.
     pub text: Option<String>,
+    /// Only those without a price, or only those with one (or without cost).
+    pub unpriced: Option<bool>,
     /// Only requests before this one: the next page.
     pub before: Option<RequestId>,
+    /// Only requests from this one on: [`RequestId::lower_bound`] of a moment.
+    pub from: Option<RequestId>,
     /// How many at the most.
     pub limit: u32,
 }
@@ -187,7 +191,7 @@ impl Ledger {
     /// When the database fails or holds what cannot be read.
     pub async fn request(&self, id: RequestId) -> Result<Option<RequestRecord>, LedgerError> {
         let json: Option<String> = sqlx::query_scalar("SELECT record FROM requests WHERE id = ?")
-            .bind(id.to_string())
+            .bind(id.as_uuid().as_bytes().as_slice())
             .fetch_optional(self.database().reader())
             .await?;
         json.map(|json| {
@@ -211,20 +215,28 @@ impl Ledger {
         if let Some(outcome) = &filter.outcome {
             query.push(" AND outcome = ").push_bind(outcome);
         }
+        if let Some(unpriced) = filter.unpriced {
+            query.push(" AND is_unpriced = ").push_bind(unpriced);
+        }
+        if let Some(from) = &filter.from {
+            query.push(" AND id >= ").push_bind(from.as_uuid().as_bytes().to_vec());
+        }
         if let Some(before) = &filter.before {
-            query.push(" AND id < ").push_bind(before.to_string());
+            query.push(" AND id < ").push_bind(before.as_uuid().as_bytes().to_vec());
         }
         if let Some(text) = filter.text.as_deref().map(str::trim).filter(|text| !text.is_empty()) {
             let text = text.to_lowercase();
             let ending: String = text.chars().filter(char::is_ascii_hexdigit).collect();
-            query.push(" AND (id = ").push_bind(text.clone());
-            query.push(" OR code = ").push_bind(text.clone());
+            query.push(" AND (code = ").push_bind(text.clone());
             query.push(" OR placement = ").push_bind(text.clone());
             query.push(" OR class = ").push_bind(text.clone());
             query.push(" OR use_case = ").push_bind(text.clone());
             query.push(" OR lower(model) = ").push_bind(text.clone());
             if ending.len() >= 4 && ending.len() == text.len() {
-                query.push(" OR id LIKE ").push_bind(format!("%{ending}"));
+                query.push(" OR hex(id) LIKE ").push_bind(format!("%{ending}"));
+            }
+            if let Ok(id) = text.parse::<RequestId>() {
+                query.push(" OR id = ").push_bind(id.as_uuid().as_bytes().to_vec());
             }
             query.push(")");
         }
@@ -237,26 +249,27 @@ impl Ledger {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn overview(&self, now: pintle_core::Timestamp) -> Result<Overview, LedgerError> {
+    pub async fn overview(&self, now: Timestamp) -> Result<Overview, LedgerError> {
         let day = store::day_of(now.as_millisecond(), self.time_zone());
+        let from = RequestId::lower_bound(self.start_of_day(now));
         let outcomes = self
             .counts(
-                "SELECT outcome, '', COUNT(*) FROM requests WHERE day = ? GROUP BY 1 ORDER BY 3 DESC",
-                &day,
+                "SELECT outcome, '', COUNT(*) FROM requests WHERE id >= ? GROUP BY 1 ORDER BY 3 DESC",
+                from,
             )
             .await?;
         let zones_and_classes = self
             .counts(
-                "SELECT zone, class, COUNT(*) FROM requests WHERE day = ? AND zone IS NOT NULL AND class IS NOT NULL \
+                "SELECT zone, class, COUNT(*) FROM requests WHERE id >= ? AND zone IS NOT NULL AND class IS NOT NULL \
                  GROUP BY 1, 2",
-                &day,
+                from,
             )
             .await?;
         let stops = self
             .counts(
-                "SELECT COALESCE(code, 'other'), '', COUNT(*) FROM requests WHERE day = ? AND outcome = 'refused' \
+                "SELECT COALESCE(code, 'other'), '', COUNT(*) FROM requests WHERE id >= ? AND outcome = 'refused' \
                  GROUP BY 1 ORDER BY 3 DESC",
-                &day,
+                from,
             )
             .await?;
         let unpriced = sqlx::query_scalar(
@@ -271,9 +284,15 @@ impl Ledger {
         Ok(Overview { day, outcomes, zones_and_classes, stops, unpriced, in_doubt })
     }
 
-    async fn counts(&self, sql: &'static str, day: &str) -> Result<Vec<Count>, LedgerError> {
+    fn start_of_day(&self, at: Timestamp) -> Timestamp {
+        let start = at.to_zoned_datetime(self.time_zone().clone()).start_of_day();
+        start.map_or(at, |start| start.timestamp())
+    }
+
+    async fn counts(&self, sql: &'static str, from: RequestId) -> Result<Vec<Count>, LedgerError> {
+        let from = from.as_uuid().as_bytes().to_vec();
         let rows: Vec<(String, String, i64)> =
-            sqlx::query_as(sql).bind(day).fetch_all(self.database().reader()).await?;
+            sqlx::query_as(sql).bind(from).fetch_all(self.database().reader()).await?;
         Ok(rows.into_iter().map(|(first, second, count)| Count { of: (first, second), count }).collect())
     }
 
@@ -291,7 +310,7 @@ impl Ledger {
 
     /// The day of a moment, in the organisation's time zone: `2026-11-24`.
     #[must_use]
-    pub fn day_of(&self, at: pintle_core::Timestamp) -> String {
+    pub fn day_of(&self, at: Timestamp) -> String {
         store::day_of(at.as_millisecond(), self.time_zone())
     }
 
@@ -316,9 +335,14 @@ fn usage_row(row: &SqliteRow) -> Result<UsageRow, LedgerError> {
     })
 }
 
+fn request_id(bytes: Vec<u8>) -> Result<RequestId, LedgerError> {
+    let bytes: [u8; 16] = bytes.try_into().map_err(|_| LedgerError::Corrupt("a request's id".into()))?;
+    Ok(RequestId::from_bytes(bytes))
+}
+
 fn request_row(row: &SqliteRow) -> Result<RequestRow, LedgerError> {
     Ok(RequestRow {
-        id: store::parse(row.try_get("id")?)?,
+        id: request_id(row.try_get("id")?)?,
         at_ms: row.try_get("at")?,
         use_case: row.try_get("use_case")?,
         model: row.try_get("model")?,

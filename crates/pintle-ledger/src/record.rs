@@ -257,6 +257,9 @@ pub struct RequestRecord {
     /// The error's stable code, if it ended in one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<Cow<'static, str>>,
+    /// The rules that stopped it: policy ids, `ban:…`, `unpriced`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stopped_by: Vec<Arc<str>>,
     /// What the phases took.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub phases: Vec<PhaseTime>,
@@ -303,6 +306,7 @@ impl RequestRecord {
             outcome: Outcome::Failed,
             status: 500,
             code: None,
+            stopped_by: Vec::new(),
             phases: Vec::new(),
             duration_us: 0,
             first_byte_us: None,

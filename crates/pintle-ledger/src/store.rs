@@ -1,16 +1,16 @@
 //! The ledger's rows: what is written, in batches, and what is read at the start.
 
+use std::sync::LazyLock;
+
 use jiff::tz::TimeZone;
 use pintle_core::{Amount, Currency, KeyId, Name, RequestId, Timestamp};
 use pintle_db::Database;
-use sqlx::{QueryBuilder, Row as _, Sqlite, Transaction};
+use sqlx::{Row as _, Sqlite, Transaction};
 
 use crate::{Entry, LedgerError, RequestRecord, Scope, ledger::Pending};
 
-/// Rows per statement: SQLite takes 32,766 parameters, and a row has at most 18.
-const ROWS_PER_STATEMENT: usize = 500;
 /// Records per transaction, so that a long backlog does not become one long lock.
-const RECORDS_PER_TRANSACTION: usize = 5_000;
+const RECORDS_PER_TRANSACTION: usize = 2_000;
 
 /// The columns of a record that lists and sums need.
 pub(crate) struct Row {
@@ -73,11 +73,9 @@ pub(crate) async fn write(
 ) -> Result<(), LedgerError> {
     for part in batch.chunks(RECORDS_PER_TRANSACTION) {
         let mut transaction = database.writer().begin().await?;
-        for rows in part.chunks(ROWS_PER_STATEMENT) {
-            let rows: Vec<_> = rows.iter().map(|it| (&it.row, it.row.day(zone), it.json.as_str())).collect();
-            insert_requests(&mut transaction, &rows).await?;
-            insert_entries(&mut transaction, &rows).await?;
-        }
+        let rows: Vec<_> = part.iter().map(|it| (&it.row, it.row.day(zone), it.json.as_str())).collect();
+        insert_requests(&mut transaction, &rows).await?;
+        insert_entries(&mut transaction, &rows).await?;
         transaction.commit().await?;
     }
     Ok(())
@@ -89,7 +87,7 @@ pub(crate) async fn recover(
     zone: &TimeZone,
     records: &[RequestRecord],
 ) -> Result<(), LedgerError> {
-    for part in records.chunks(ROWS_PER_STATEMENT) {
+    for part in records.chunks(RECORDS_PER_TRANSACTION) {
         let mut rows = Vec::with_capacity(part.len());
         for record in part {
             let json = serde_json::to_string(record)
@@ -107,33 +105,73 @@ pub(crate) async fn recover(
 
 type RowRef<'a> = (&'a Row, String, &'a str);
 
+/// Rows per statement. Three sizes, so that each statement is prepared once and found again: preparing a
+/// statement of its own length for each batch costs more than running it.
+const SIZES: [usize; 3] = [64, 8, 1];
+
+/// `INSERT` statements for so many rows at once, in the order of [`SIZES`].
+struct Inserts([String; 3]);
+
+impl Inserts {
+    fn new(table: &str, columns: &str, key: &str) -> Self {
+        let row = format!("({})", vec!["?"; columns.split(',').count()].join(", "));
+        Inserts(SIZES.map(|rows| {
+            let rows = vec![row.as_str(); rows].join(", ");
+            format!("INSERT INTO {table} ({columns}) VALUES {rows} ON CONFLICT ({key}) DO NOTHING")
+        }))
+    }
+
+    /// Cuts `rows` into parts of the known sizes, each with its statement.
+    fn parts<'a, T>(&'static self, mut rows: &'a [T]) -> Vec<(&'static str, &'a [T])> {
+        let mut parts = Vec::new();
+        for (sql, size) in self.0.iter().zip(SIZES) {
+            while let Some((part, rest)) = rows.split_at_checked(size).filter(|(part, _)| !part.is_empty()) {
+                parts.push((sql.as_str(), part));
+                rows = rest;
+            }
+        }
+        parts
+    }
+}
+
+static INSERT_REQUESTS: LazyLock<Inserts> = LazyLock::new(|| {
+    let columns = "id, at, use_case, model, placement, zone, class, outcome, code, status, cost_nanos, \
+                   is_unpriced, duration_us, record";
+    Inserts::new("requests", columns, "id")
+});
+
+static INSERT_ENTRIES: LazyLock<Inserts> = LazyLock::new(|| {
+    let columns = "request_id, at, day, settled_at, use_case, key_id, placement, zone, model, state, hold_nanos, \
+                   cost_nanos, input, cached_input, cache_write, output, reasoning, usage_source";
+    Inserts::new("ledger_entries", columns, "request_id")
+});
+
 async fn insert_requests(
     transaction: &mut Transaction<'_, Sqlite>,
     rows: &[RowRef<'_>],
 ) -> Result<(), LedgerError> {
-    let mut query = QueryBuilder::new(
-        "INSERT INTO requests (id, at, day, use_case, model, placement, zone, class, outcome, code, status, \
-         cost_nanos, duration_us, record) ",
-    );
-    query.push_values(rows, |mut values, (row, day, json)| {
-        values
-            .push_bind(row.id.to_string())
-            .push_bind(row.at_ms)
-            .push_bind(day)
-            .push_bind(row.use_case.as_str())
-            .push_bind(&*row.model)
-            .push_bind(row.placement.as_ref().map(Name::as_str))
-            .push_bind(row.zone)
-            .push_bind(row.class)
-            .push_bind(row.outcome)
-            .push_bind(row.code.as_deref())
-            .push_bind(i64::from(row.status))
-            .push_bind(row.entry.as_ref().and_then(|entry| entry.cost).map(Amount::nanos))
-            .push_bind(count(row.duration_us))
-            .push_bind(*json);
-    });
-    query.push(" ON CONFLICT (id) DO NOTHING");
-    query.build().execute(&mut **transaction).await?;
+    for (sql, part) in INSERT_REQUESTS.parts(rows) {
+        let mut query = sqlx::query(sql);
+        for (row, _, json) in part {
+            let is_unpriced = row.entry.as_ref().is_some_and(|entry| entry.cost.is_none());
+            query = query
+                .bind(row.id.as_uuid().as_bytes().as_slice())
+                .bind(row.at_ms)
+                .bind(row.use_case.as_str())
+                .bind(&*row.model)
+                .bind(row.placement.as_ref().map(Name::as_str))
+                .bind(row.zone)
+                .bind(row.class)
+                .bind(row.outcome)
+                .bind(row.code.as_deref())
+                .bind(i64::from(row.status))
+                .bind(row.entry.as_ref().and_then(|entry| entry.cost).map(Amount::nanos))
+                .bind(is_unpriced)
+                .bind(count(row.duration_us))
+                .bind(*json);
+        }
+        query.execute(&mut **transaction).await?;
+    }
     Ok(())
 }
 
@@ -145,49 +183,45 @@ async fn insert_entries(
         .iter()
         .filter_map(|(row, day, _)| Some((*row, day, row.entry.as_ref()?, row.placement.as_ref()?)))
         .collect();
-    if entries.is_empty() {
-        return Ok(());
+    for (sql, part) in INSERT_ENTRIES.parts(&entries) {
+        let mut query = sqlx::query(sql);
+        for (row, day, entry, placement) in part {
+            query = query
+                .bind(row.id.as_uuid().as_bytes().as_slice())
+                .bind(row.at_ms)
+                .bind(day.as_str())
+                .bind(entry.settled_at_ms)
+                .bind(row.use_case.as_str())
+                .bind(row.key.as_ref().map(|key| key.as_uuid().as_bytes().as_slice()))
+                .bind(placement.as_str())
+                .bind(row.zone.unwrap_or_default())
+                .bind(&*row.model)
+                .bind(entry.state.as_str())
+                .bind(entry.hold.nanos())
+                .bind(entry.cost.map(Amount::nanos))
+                .bind(count(entry.usage.input))
+                .bind(count(entry.usage.cached_input))
+                .bind(count(entry.usage.cache_write))
+                .bind(count(entry.usage.output))
+                .bind(count(entry.usage.reasoning))
+                .bind(entry.usage_source.as_str());
+        }
+        query.execute(&mut **transaction).await?;
     }
-    let mut query = QueryBuilder::new(
-        "INSERT INTO ledger_entries (request_id, at, day, settled_at, use_case, key_id, placement, zone, model, \
-         state, hold_nanos, cost_nanos, input, cached_input, cache_write, output, reasoning, usage_source) ",
-    );
-    query.push_values(entries, |mut values, (row, day, entry, placement)| {
-        values
-            .push_bind(row.id.to_string())
-            .push_bind(row.at_ms)
-            .push_bind(day)
-            .push_bind(entry.settled_at_ms)
-            .push_bind(row.use_case.as_str())
-            .push_bind(row.key.map(|key| key.to_string()))
-            .push_bind(placement.as_str())
-            .push_bind(row.zone.unwrap_or_default())
-            .push_bind(&*row.model)
-            .push_bind(entry.state.as_str())
-            .push_bind(entry.hold.nanos())
-            .push_bind(entry.cost.map(Amount::nanos))
-            .push_bind(count(entry.usage.input))
-            .push_bind(count(entry.usage.cached_input))
-            .push_bind(count(entry.usage.cache_write))
-            .push_bind(count(entry.usage.output))
-            .push_bind(count(entry.usage.reasoning))
-            .push_bind(entry.usage_source.as_str());
-    });
-    query.push(" ON CONFLICT (request_id) DO NOTHING");
-    query.build().execute(&mut **transaction).await?;
     Ok(())
 }
 
-/// What each use case has spent since the month began. Rows without a price count nothing and are
-/// listed as unpriced elsewhere; a sum beyond `i64` is an error of the query, never a wrong figure.
+/// What each use case has spent since the month began (a day in the organisation's time zone). Rows
+/// without a price count nothing and are listed as unpriced elsewhere; a sum beyond `i64` is an error of
+/// the query, never a wrong figure.
 pub(crate) async fn posted_since(
     database: &Database,
-    start: Timestamp,
+    first_day: &str,
 ) -> Result<Vec<(Name, Amount)>, LedgerError> {
     let rows = sqlx::query(
-        "SELECT use_case, COALESCE(SUM(cost_nanos), 0) AS posted FROM ledger_entries WHERE at >= ? GROUP BY use_case",
+        "SELECT use_case, COALESCE(SUM(cost_nanos), 0) AS posted FROM ledger_entries WHERE day >= ? GROUP BY use_case",
     )
-    .bind(start.as_millisecond())
+    .bind(first_day)
     .fetch_all(database.writer())
     .await?;
     rows.iter()

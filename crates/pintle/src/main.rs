@@ -11,6 +11,11 @@ mod process;
 mod serve;
 mod server;
 
+/// A request makes and frees a few hundred small objects across threads; the system's allocator spends a
+/// tenth of the whole time on that, this one a third of it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> std::process::ExitCode {
     cli::main()
 }

@@ -6,7 +6,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use axum::{
     Router,
     body::Body,
-    extract::{ConnectInfo, Request, State},
+    extract::{Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
@@ -53,7 +53,8 @@ pub(crate) async fn run(
     tasks: &TaskTracker,
 ) {
     let gate = Arc::new(Perimeter { admin: PresentedKey::hash(admin_token) });
-    let app = app.layer(middleware::from_fn_with_state(gate, perimeter));
+    // Connections from the machine itself need no perimeter, and do not pay for it.
+    let guarded = app.clone().layer(middleware::from_fn_with_state(gate, perimeter));
     let connections = TaskTracker::new();
     let draining = CancellationToken::new();
     let places = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX));
@@ -70,7 +71,9 @@ pub(crate) async fn run(
         };
         match accepted {
             Ok((stream, peer)) => {
-                let connection = serve_connection(stream, peer, app.clone(), stop.clone());
+                let is_local = peer.ip().to_canonical().is_loopback();
+                let app = if is_local { app.clone() } else { guarded.clone() };
+                let connection = serve_connection(stream, peer, app, stop.clone());
                 connections.spawn(async move {
                     connection.await;
                     drop(place);
@@ -101,11 +104,7 @@ async fn serve_connection(stream: TcpStream, peer: SocketAddr, app: Router, stop
     }
     let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
         let mut app = app.clone();
-        async move {
-            let mut request = request.map(Body::new);
-            request.extensions_mut().insert(ConnectInfo(peer));
-            app.call(request).await
-        }
+        app.call(request.map(Body::new))
     });
     let mut builder = Builder::new(TokioExecutor::new());
     builder
@@ -163,15 +162,7 @@ struct Perimeter {
 
 /// The set-up link and the admin token work on the machine itself; metrics name use cases, so from
 /// elsewhere they need the admin token.
-async fn perimeter(
-    State(gate): State<Arc<Perimeter>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    request: Request,
-    next: Next,
-) -> Response {
-    if peer.ip().to_canonical().is_loopback() {
-        return next.run(request).await;
-    }
+async fn perimeter(State(gate): State<Arc<Perimeter>>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let bearer = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = bearer.and_then(|value| value.strip_prefix("Bearer "));

@@ -92,6 +92,8 @@ pub(crate) async fn requests(
         outcome: query.outcome.filter(|it| !it.is_empty()),
         text: query.text,
         before: query.before,
+        from: None,
+        unpriced: None,
         // One more than asked for tells whether there is a next page.
         limit: limit.saturating_add(1),
     };

@@ -112,15 +112,11 @@ async fn find(view: &View, search: &Search) -> Result<Found, Problem> {
         outcome: Some(search.outcome.clone()).filter(|outcome| !outcome.is_empty()),
         text: Some(search.text.clone()),
         before,
-        limit: if is_unpriced { LOOKED_THROUGH } else { u32::try_from(ROWS + 1).unwrap_or(u32::MAX) },
+        from: day.map(|(from, _)| RequestId::lower_bound(from)),
+        unpriced: is_unpriced.then_some(true),
+        limit: u32::try_from(ROWS + 1).unwrap_or(u32::MAX),
     };
     let mut rows = view.app.parts.ledger.requests(&filter).await?;
-    if let Some((from, _)) = day {
-        rows.retain(|row| row.at_ms >= from.as_millisecond());
-    }
-    if is_unpriced {
-        rows.retain(|row| row.cost_nanos.is_none() && parts::was_sent(row));
-    }
     let has_more = rows.len() > ROWS;
     rows.truncate(ROWS);
     let next = if has_more { rows.last().map(|row| row.id) } else { None };

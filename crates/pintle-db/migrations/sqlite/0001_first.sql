@@ -95,12 +95,12 @@ CREATE TABLE budgets (
     updated_at    INTEGER NOT NULL
 ) STRICT;
 
--- One row for each request of a known caller, whatever became of it. `record` is the whole life of
--- the request as JSON; the columns are what lists and sums need.
+-- One row for each request of a known caller, whatever became of it. `record` is the whole life of the
+-- request as JSON; the columns are what lists and sums need. The id is the sixteen bytes of a UUIDv7, which
+-- begins with the time: ranges of ids are ranges of time, and new rows go to the end of the index.
 CREATE TABLE requests (
-    id          TEXT PRIMARY KEY,
+    id          BLOB PRIMARY KEY,
     at          INTEGER NOT NULL,
-    day         TEXT NOT NULL,
     use_case    TEXT NOT NULL,
     model       TEXT NOT NULL,
     placement   TEXT,
@@ -110,21 +110,21 @@ CREATE TABLE requests (
     code        TEXT,
     status      INTEGER NOT NULL,
     cost_nanos  INTEGER,
+    is_unpriced INTEGER NOT NULL,
     duration_us INTEGER NOT NULL,
     record      TEXT NOT NULL
 ) STRICT;
-CREATE INDEX requests_by_time ON requests (at);
-CREATE INDEX requests_by_use_case ON requests (use_case, at);
-CREATE INDEX requests_by_day ON requests (day, outcome);
+CREATE INDEX requests_by_use_case ON requests (use_case, id);
 
 -- Exactly one row for each dispatched request (I3): the primary key sees to "one", the journal to "each".
+-- `day` is the day in the organisation's time zone at the time of the request: `2026-11-24`.
 CREATE TABLE ledger_entries (
-    request_id    TEXT PRIMARY KEY,
+    request_id    BLOB PRIMARY KEY,
     at            INTEGER NOT NULL,
     day           TEXT NOT NULL,
     settled_at    INTEGER NOT NULL,
     use_case      TEXT NOT NULL,
-    key_id        TEXT,
+    key_id        BLOB,
     placement     TEXT NOT NULL,
     zone          TEXT NOT NULL,
     model         TEXT NOT NULL,
@@ -138,6 +138,7 @@ CREATE TABLE ledger_entries (
     reasoning     INTEGER NOT NULL,
     usage_source  TEXT NOT NULL
 ) STRICT;
--- Covers the sums that budgets are loaded from at the start.
-CREATE INDEX ledger_entries_for_budgets ON ledger_entries (at, use_case, cost_nanos);
-CREATE INDEX ledger_entries_by_day ON ledger_entries (day, use_case, placement);
+-- Covers the sums of a month that budgets are loaded from at the start.
+CREATE INDEX ledger_entries_by_day ON ledger_entries (day, use_case, placement, cost_nanos);
+-- What somebody has to look at is rare, and must be found at once.
+CREATE INDEX ledger_entries_in_doubt ON ledger_entries (state) WHERE state = 'in_doubt';

@@ -62,7 +62,8 @@ async fn start(data: &Path, config: &Path) -> Server {
 }
 
 fn pintle(data: &Path, args: &[&str]) -> Value {
-    let output = Command::new(env!("CARGO_BIN_EXE_pintle")).arg("--data").arg(data).args(args).output().unwrap();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_pintle")).arg("--data").arg(data).args(args).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
@@ -70,8 +71,9 @@ fn pintle(data: &Path, args: &[&str]) -> Value {
 /// One request on a connection of its own. Gives the request's id when the answer arrived whole.
 async fn ask(addr: &str, key: &str, streamed: bool) -> Option<RequestId> {
     let mut stream = TcpStream::connect(addr).await.ok()?;
-    let body = json!({ "model": "far", "stream": streamed, "messages": [{ "role": "user", "content": "Hello" }] })
-        .to_string();
+    let body =
+        json!({ "model": "far", "stream": streamed, "messages": [{ "role": "user", "content": "Hello" }] })
+            .to_string();
     let request = format!(
         "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {key}\r\n\
          content-length: {}\r\n\r\n{body}",
@@ -140,11 +142,15 @@ async fn i3_killed_at_fifty_random_moments_it_loses_and_doubles_nothing() {
     let config = write_config(folder.path(), &upstream);
     let mut server = start(&data, &config).await;
     let owners = ["--business-owner", "Jana <jana@example.com>", "--it-owner", "Tomas <tomas@example.com>"];
-    let mut create = vec!["usecase", "create", "replies", "--title", "Replies", "--cost-centre", "1", "--json"];
+    let mut create =
+        vec!["usecase", "create", "replies", "--title", "Replies", "--cost-centre", "1", "--json"];
     create.extend(owners);
     create.extend(["--data-class", "internal", "--stage", "production"]);
     pintle(&data, &create);
-    let key = pintle(&data, &["key", "create", "--use-case", "replies", "--json"])["key"].as_str().unwrap().to_owned();
+    let key = pintle(&data, &["key", "create", "--use-case", "replies", "--json"])["key"]
+        .as_str()
+        .unwrap()
+        .to_owned();
 
     let answered: Arc<Mutex<Vec<RequestId>>> = Arc::default();
     let sent = Arc::new(AtomicUsize::new(0));
@@ -184,7 +190,8 @@ async fn i3_killed_at_fifty_random_moments_it_loses_and_doubles_nothing() {
     server.child.kill().unwrap();
     server.child.wait().unwrap();
 
-    check(&data, &answered.lock().unwrap(), sent.load(Ordering::SeqCst), upstream.received().len()).await;
+    let answered = answered.lock().unwrap().clone();
+    check(&data, &answered, sent.load(Ordering::SeqCst), upstream.received().len()).await;
 }
 
 async fn check(data: &Path, answered: &[RequestId], sent: usize, received: usize) {
@@ -199,7 +206,8 @@ async fn check(data: &Path, answered: &[RequestId], sent: usize, received: usize
     assert_eq!(recovery.damaged_lines, 0);
     assert!(answered.len() > ROUNDS, "the load was a load: {}", answered.len());
     for id in answered {
-        let record = ledger.request(*id).await.unwrap().unwrap_or_else(|| panic!("{id} was answered and is lost"));
+        let record =
+            ledger.request(*id).await.unwrap().unwrap_or_else(|| panic!("{id} was answered and is lost"));
         assert_eq!(record.outcome, Outcome::Answered, "{id}");
         assert_eq!(record.entry.unwrap().state, EntryState::Posted, "{id}");
     }
