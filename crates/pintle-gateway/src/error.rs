@@ -46,8 +46,8 @@ pub(crate) enum Stop {
     Budget { state: Box<BudgetState>, limit: String, used: String, renews: String },
     /// The ledger cannot take it.
     Ledger(&'static str),
-    /// No placement could be reached, or none worked.
-    Unavailable { placement: String },
+    /// No placement could be reached, or none worked; the last one tried, and its status if it gave one.
+    Unavailable { placement: String, status: Option<u16> },
     /// The provider is busy.
     ProviderBusy { placement: String, retry_after_s: Option<u64> },
     /// The provider refused the request.
@@ -128,9 +128,8 @@ impl Stop {
         match self {
             Stop::ClientGone => Outcome::Cancelled,
             stop if stop.status().is_server_error() => Outcome::Failed,
-            Stop::ProviderBusy { .. } | Stop::ProviderRefused { .. } | Stop::BrokenBody | Stop::SlowBody => {
-                Outcome::Failed
-            }
+            Stop::ProviderBusy { .. } | Stop::ProviderRefused { .. } => Outcome::Failed,
+            Stop::BrokenBody | Stop::SlowBody => Outcome::Cancelled,
             _ => Outcome::Refused,
         }
     }
@@ -278,8 +277,11 @@ fn budget_message(state: &BudgetState, limit: &str, used: &str, renews: &str) ->
 
 fn provider_message(stop: &Stop) -> String {
     match stop {
-        Stop::Unavailable { placement } => format!(
-            "`{placement}` could not be reached, and no other placement may take this request. Try again soon."
+        Stop::Unavailable { placement, status: None } => {
+            format!("`{placement}` could not be reached. Try again soon, or use another model.")
+        }
+        Stop::Unavailable { placement, status: Some(status) } => format!(
+            "The provider of `{placement}` failed (status {status}). Try again soon, or use another model."
         ),
         Stop::ProviderBusy { placement, .. } => {
             format!("`{placement}` takes no more requests just now. Wait a moment and try again.")
@@ -294,7 +296,7 @@ fn provider_message(stop: &Stop) -> String {
         ),
         Stop::ProviderSetUp { placement, status } => format!(
             "The provider of `{placement}` answered with status {status}: Pintle's own credentials or the model's \
-             name are not right. Nothing is wrong with your request; IT was told."
+             name are not right. Nothing is wrong with your request: give IT the reference."
         ),
         Stop::ProviderBroken { placement } => {
             format!("The answer of `{placement}` broke off or makes no sense. Try again.")

@@ -44,8 +44,8 @@ pub(crate) struct Sighting {
 pub(crate) enum Way {
     /// Send it to another placement, which may take it as it is.
     UsePlacement { placement: Name, is_transformed: bool },
-    /// Take the values out and send it again.
-    Remove,
+    /// Take these out and send it again.
+    Remove { what: &'static str },
     /// The owners can allow a transformation that would make it pass.
     AllowTransformation { transformation: &'static str, placement: Name },
     /// Ask these people.
@@ -58,7 +58,7 @@ impl Way {
     fn action(&self) -> &'static str {
         match self {
             Way::UsePlacement { .. } => "use_placement",
-            Way::Remove => "remove_values",
+            Way::Remove { .. } => "remove_values",
             Way::AllowTransformation { .. } => "allow_transformation",
             Way::Ask { .. } => "ask",
             Way::Report { .. } => "report_mistake",
@@ -73,7 +73,7 @@ impl Way {
             Way::UsePlacement { placement, is_transformed: true } => {
                 format!("use `{placement}` (or `auto`), where the values are replaced before it is sent")
             }
-            Way::Remove => "take the values out and send it again".to_owned(),
+            Way::Remove { what } => format!("take the {what} out and send it again"),
             Way::AllowTransformation { transformation, placement } => format!(
                 "ask the use case's owners to allow `{transformation}`, with which `{placement}` may take this"
             ),
@@ -90,7 +90,7 @@ impl Way {
                 Some(("transformation", (*transformation).to_owned()))
             }
             Way::Ask { email, .. } | Way::Report { email, .. } => Some(("contact", email.clone())),
-            Way::Remove => None,
+            Way::Remove { .. } => None,
         };
         if let (Some((key, value)), Some(way)) = (detail, way.as_object_mut()) {
             way.insert(key.to_owned(), value.into());
@@ -114,6 +114,19 @@ pub(crate) fn sightings(findings: &[Finding]) -> Vec<Sighting> {
     sightings.sort_by_key(|sighting| std::cmp::Reverse(sighting.class));
     sightings.truncate(MOST_PLACES);
     sightings
+}
+
+/// What to take out: values that were found, parts that cannot be scanned.
+pub(crate) fn removals(sightings: &[Sighting]) -> Option<Way> {
+    let (parts, values): (Vec<_>, Vec<_>) =
+        sightings.iter().partition(|sighting| sighting.kind.starts_with("unscannable:"));
+    let what = match (values.is_empty(), parts.is_empty()) {
+        (true, true) => return None,
+        (false, true) => "values",
+        (true, false) => "parts that cannot be scanned",
+        (false, false) => "values and the parts that cannot be scanned",
+    };
+    Some(Way::Remove { what })
 }
 
 /// Whom to ask, and whom to tell of a mistake: the use case's own people.

@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use pintle_core::Transformation;
+use pintle_core::{DataClass, Transformation};
 use pintle_ledger::Candidate;
-use pintle_policy::{Decision, Reason};
+use pintle_policy::{Content, Decision, Reason, Subject};
+use pintle_registry::UseCase;
 
 use crate::{
     content::{Cleared, Forms},
@@ -25,6 +26,7 @@ pub(crate) struct Judged {
 
 /// Why a placement is out of the question.
 pub(crate) struct Against {
+    station: Arc<Station>,
     code: &'static str,
     reasons: Vec<Reason>,
 }
@@ -46,7 +48,8 @@ pub(crate) fn judge(
     };
     let refused = |code, reasons: Vec<Reason>| {
         let rules = reasons.iter().map(|reason| Arc::clone(&reason.rule)).collect();
-        Judged { candidate: candidate(false, None, rules), outcome: Err(Against { code, reasons }) }
+        let station = Arc::clone(station);
+        Judged { candidate: candidate(false, None, rules), outcome: Err(Against { station, code, reasons }) }
     };
     let now = gateway.parts.clock.now();
     let snapshot = gateway.parts.registry.snapshot();
@@ -101,22 +104,51 @@ pub(crate) fn refuse(
     against: Vec<Against>,
 ) -> Stop {
     let code = against.first().map_or("policy_refused", |against| against.code);
-    let mut reasons: Vec<Reason> = Vec::new();
-    for reason in against.into_iter().flat_map(|against| against.reasons) {
-        if !reasons.iter().any(|known| known.rule == reason.rule) {
-            reasons.push(reason);
-        }
-    }
     let scanned = &classified.scanned;
     let sightings = guidance::sightings(scanned.findings());
-    let mut ways = ways_elsewhere(life.gateway(), loaded, classified, forms);
-    if !sightings.is_empty() {
-        ways.push(Way::Remove);
-    }
+    let mut ways = ways_elsewhere(life.gateway(), loaded, classified, forms, &against);
+    ways.extend(guidance::removals(&sightings));
     ways.extend(guidance::people(&classified.admission.use_case));
     let class = Some(scanned.class());
+    let reasons = in_order(against);
     let refusal = Refusal { code, what: "Not sent", class, sightings, reasons, ways, id: life.id() };
     Stop::Refused(Box::new(refusal))
+}
+
+/// Each reason once; those that hold at the most placements first, because they are what the person has to
+/// do something about.
+fn in_order(against: Vec<Against>) -> Vec<Reason> {
+    let mut counted: Vec<(usize, Reason)> = Vec::new();
+    for reason in against.into_iter().flat_map(|against| against.reasons) {
+        match counted.iter_mut().find(|(_, known)| known.rule == reason.rule) {
+            Some((count, _)) => *count += 1,
+            None => counted.push((1, reason)),
+        }
+    }
+    counted.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+    counted.into_iter().map(|(_, reason)| reason).collect()
+}
+
+/// The placements to which the policies let at least something of this use case through, now.
+pub(crate) fn usable<'a>(
+    gateway: &Gateway,
+    loaded: &'a Loaded,
+    use_case: &UseCase,
+    subject: &Subject,
+) -> Vec<&'a Arc<Station>> {
+    if loaded.policies.may_call(subject).is_err() {
+        return Vec::new();
+    }
+    let now = gateway.parts.clock.now();
+    let snapshot = gateway.parts.registry.snapshot();
+    let content = Content { class: DataClass::default(), ..Content::default() };
+    let is_usable = |station: &&Arc<Station>| {
+        let decision = loaded.policies.propose(subject, station.facts(), &content, &|_| content.class);
+        matches!(decision, Decision::Allow { .. })
+            && snapshot.ban(use_case.name(), station.placement(), now).is_none()
+            && (station.prices().is_some() || loaded.limits.unpriced == Unpriced::Flag)
+    };
+    loaded.stations.iter().filter(is_usable).collect()
 }
 
 /// What the policies would allow: another placement, or a transformation that the owners can permit.
@@ -125,6 +157,7 @@ fn ways_elsewhere(
     loaded: &Loaded,
     classified: &Classified<'_>,
     forms: &Forms,
+    against: &[Against],
 ) -> Vec<Way> {
     let mut ways = Vec::new();
     let asked = |station: &Arc<Station>| classified.stations.iter().any(|other| Arc::ptr_eq(other, station));
@@ -142,11 +175,13 @@ fn ways_elsewhere(
         wider.transformations.insert(*transformation);
         let residual = |transformation| forms.residual(transformation);
         let facts = forms.raw().facts();
+        // What a ban or a missing price stops, no transformation lets through.
+        let asked = against.iter().filter(|against| against.code == "policy_refused").map(|it| &it.station);
         let passes = |station: &&Arc<Station>| {
             let decision = loaded.policies.propose(&wider, station.facts(), facts, &residual);
             matches!(decision, Decision::Allow { .. })
         };
-        if let Some(station) = classified.stations.iter().find(passes) {
+        if let Some(station) = asked.clone().find(passes) {
             let placement = station.name().clone();
             ways.push(Way::AllowTransformation { transformation: transformation.as_str(), placement });
             break;

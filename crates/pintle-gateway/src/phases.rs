@@ -20,7 +20,7 @@ use crate::{
     error::Stop,
     fleet::{self, Station, TryOrder},
     guidance::{self, Refusal},
-    judge::{judge, refuse},
+    judge::{self, judge, refuse},
     life::{Life, Occupied, Recorded, micros},
     screen::{Screen, Seen},
     state::{Gateway, Loaded},
@@ -135,7 +135,7 @@ async fn admit<'a>(
         fleet::named(&loaded.stations, request.model()).into_iter().map(Arc::clone).collect();
     if stations.is_empty() {
         let model = request.model().chars().take(64).filter(|c| !c.is_control()).collect();
-        return Err(Stop::NoSuchModel { model, known: known_models(loaded) });
+        return Err(Stop::NoSuchModel { model, known: known_models(&gateway, loaded, admission) });
     }
     if let Err(reasons) = loaded.policies.may_call(&admission.subject) {
         let refusal = Refusal {
@@ -163,11 +163,11 @@ async fn off_the_threads<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(|_| Stop::Internal("a large request could not be read"))
 }
 
-fn known_models(loaded: &Loaded) -> Vec<String> {
-    std::iter::once("auto".to_owned())
-        .chain(Gateway::known_models(loaded))
-        .map(|name| format!("`{name}`"))
-        .collect()
+/// What the caller could have asked for instead.
+fn known_models(gateway: &Gateway, loaded: &Loaded, admission: &Admission) -> Vec<String> {
+    let usable = judge::usable(gateway, loaded, &admission.use_case, &admission.subject);
+    let names = usable.into_iter().map(|station| station.name().as_str());
+    std::iter::once("auto").chain(names).map(|name| format!("`{name}`")).collect()
 }
 
 // ── classify ─────────────────────────────────────────────────────────────────────────────────────────

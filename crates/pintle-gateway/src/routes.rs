@@ -11,17 +11,17 @@ use axum::{
     routing::{get, post},
 };
 use http::{HeaderValue, StatusCode, header};
-use pintle_core::{DataClass, Name};
+use pintle_core::Name;
 use pintle_llm::{ErrorBody, ModelEntry, ModelList};
-use pintle_policy::{Content, Decision};
 use pintle_registry::PresentedKey;
 
 use crate::{
     caller::Caller,
     error::Stop,
+    judge,
     life::error_response,
     phases,
-    state::{Gateway, Loaded, Unpriced},
+    state::{Gateway, Loaded},
 };
 
 /// `/v1/chat/completions`, `/v1/models`, `/healthz`, `/readyz`, `/metrics`, and errors in OpenAI's shape for
@@ -68,25 +68,18 @@ fn usable(gateway: &Gateway, loaded: &Loaded, headers: &HeaderMap) -> Result<Vec
     let key = gateway.active_key(&snapshot, presented(headers), now)?;
     let use_case = snapshot.use_case(&key.use_case).ok_or(Stop::NoUseCase)?;
     let subject = gateway.subject(use_case);
-    if loaded.policies.may_call(&subject).is_err() {
-        return Ok(Vec::new());
-    }
-    let content = Content { class: DataClass::default(), ..Content::default() };
-    let mut entries = Vec::new();
-    for station in &loaded.stations {
-        let placement = station.placement();
-        let decision = loaded.policies.propose(&subject, station.facts(), &content, &|_| content.class);
-        let is_banned = snapshot.ban(use_case.name(), placement, now).is_some();
-        let is_priced = station.prices().is_some() || loaded.limits.unpriced == Unpriced::Flag;
-        if matches!(decision, Decision::Allow { .. }) && !is_banned && is_priced {
-            entries.push(ModelEntry {
+    let mut entries: Vec<_> = judge::usable(gateway, loaded, use_case, &subject)
+        .into_iter()
+        .map(|station| {
+            let placement = station.placement();
+            ModelEntry {
                 id: placement.name.to_string(),
                 display_name: format!("{} ({})", placement.model, placement.zone),
                 owned_by: placement.provider.name().to_owned(),
                 created: use_case.created_at,
-            });
-        }
-    }
+            }
+        })
+        .collect();
     if !entries.is_empty() {
         entries.insert(
             0,

@@ -8,7 +8,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use pintle_core::{Clock, Name, Timestamp};
+use pintle_core::{Clock, Timestamp};
 use pintle_guard::Guard;
 use pintle_ledger::{Ledger, Scope};
 use pintle_policy::{PolicyEngine, Subject};
@@ -206,11 +206,6 @@ impl Gateway {
             cost_centre: use_case.draft.cost_centre.clone(),
             budget: self.parts.ledger.limit(&Scope::UseCase(use_case.name().clone())),
         }
-    }
-
-    /// Names that a client may send as `model`.
-    pub(crate) fn known_models(loaded: &Loaded) -> Vec<String> {
-        loaded.stations.iter().map(|station| Name::to_string(station.name())).collect()
     }
 }
 

@@ -54,7 +54,9 @@ pub(crate) fn send_failure(error: SendError, station: &Station, deadline_s: u64)
         retry_after: None,
     };
     match error {
-        SendError::Connect => failure("connect", Stop::Unavailable { placement }, true, false, true),
+        SendError::Connect => {
+            failure("connect", Stop::Unavailable { placement, status: None }, true, false, true)
+        }
         SendError::Lost => failure("lost", Stop::ProviderBroken { placement }, true, true, true),
         SendError::Silent => failure("timeout", Stop::ProviderSilent { placement }, false, true, true),
         SendError::Deadline => {
@@ -85,7 +87,7 @@ pub(crate) async fn read_failure(mut upstream: Upstream, station: &Station, dead
         429 => Stop::ProviderBusy { placement, retry_after_s: retry_after.map(|wait| wait.as_secs().max(1)) },
         401 | 403 | 404 => Stop::ProviderSetUp { placement, status },
         400..=499 if status != 408 => Stop::ProviderRefused { placement, status, fault },
-        _ => Stop::Unavailable { placement },
+        _ => Stop::Unavailable { placement, status: Some(status) },
     };
     let is_transient = matches!(status, 408 | 429 | 500..=599);
     if matches!(stop, Stop::ProviderSetUp { .. }) {

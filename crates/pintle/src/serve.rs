@@ -32,17 +32,6 @@ pub(crate) fn run(options: &ServeOptions) -> Result<ExitCode, CliError> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    if config.organisation.is_demo && !config.server.listen.ip().is_loopback() {
-        return Err(CliError::Usage {
-            message: format!(
-                "the demonstration does not listen on `{}`, which others can reach",
-                config.server.listen
-            ),
-            hint: "its keys and people are samples; listen on 127.0.0.1, or run `pintle init` for a \
-                   configuration of your own"
-                .to_owned(),
-        });
-    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -98,7 +87,9 @@ async fn serve(options: &ServeOptions, config: LoadedConfig) -> Result<ExitCode,
     });
     let app = pintle_gateway::router(gateway).merge(console);
 
-    greeting::write_admin_file(&data, listen, &token)?;
+    let admin_listener = server::listen_for_admin(listen).await?;
+    let admin_address = admin_listener.as_ref().and_then(|listener| listener.local_addr().ok());
+    greeting::write_admin_file(&data, admin_address.unwrap_or(listen), &token)?;
     let link = sessions.new_setup_link().await.map_err(|error| failed("no set-up link", &error))?;
     let demo_key =
         if config.organisation.is_demo { Some(greeting::demo_key(&data, &registry).await?) } else { None };
@@ -122,7 +113,8 @@ async fn serve(options: &ServeOptions, config: LoadedConfig) -> Result<ExitCode,
         ledger.clone(),
         stop.clone(),
     ));
-    server::run(listener, app, &token, &stop, &tasks).await;
+    let listeners = std::iter::once(listener).chain(admin_listener).collect();
+    server::run(listeners, app, &token, &stop, &tasks).await;
     // Requests have ended by now; the ledger's task writes what they left, then everything is closed.
     stop.cancel();
     tasks.close();

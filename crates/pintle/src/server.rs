@@ -44,48 +44,41 @@ pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, CliError>
     })
 }
 
+/// Where the command line on the same machine reaches a server that listens on one outside address
+/// only: a port of its own on loopback.
+pub(crate) async fn listen_for_admin(listen: SocketAddr) -> Result<Option<TcpListener>, CliError> {
+    if listen.ip().is_loopback() || listen.ip().is_unspecified() {
+        return Ok(None);
+    }
+    self::listen(SocketAddr::from(([127, 0, 0, 1], 0))).await.map(Some)
+}
+
 /// Serves until a signal or `stop`, then lets requests on their way end.
 pub(crate) async fn run(
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
     app: Router,
     admin_token: &str,
     stop: &CancellationToken,
     tasks: &TaskTracker,
 ) {
     let gate = Arc::new(Perimeter { admin: PresentedKey::hash(admin_token) });
-    // Connections from the machine itself need no perimeter, and do not pay for it.
-    let guarded = app.clone().layer(middleware::from_fn_with_state(gate, perimeter));
-    let connections = TaskTracker::new();
+    let doors = Doors {
+        // Connections from the machine itself need no perimeter, and do not pay for it.
+        guarded: app.clone().layer(middleware::from_fn_with_state(gate, perimeter)),
+        open: app,
+        places: Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX)),
+        connections: TaskTracker::new(),
+        stop: stop.clone(),
+    };
     let draining = CancellationToken::new();
-    let places = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX));
     tasks.spawn(watch_signals(stop.clone(), draining.clone()));
-    loop {
-        let place = tokio::select! {
-            () = stop.cancelled() => break,
-            place = Arc::clone(&places).acquire_owned() => place,
-        };
-        let Ok(place) = place else { break };
-        let accepted = tokio::select! {
-            () = stop.cancelled() => break,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                let is_local = peer.ip().to_canonical().is_loopback();
-                let app = if is_local { app.clone() } else { guarded.clone() };
-                let connection = serve_connection(stream, peer, app, stop.clone());
-                connections.spawn(async move {
-                    connection.await;
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "a connection was not accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
+    let accepting = TaskTracker::new();
+    for listener in listeners {
+        accepting.spawn(accept(listener, doors.clone()));
     }
-    drop(listener);
+    accepting.close();
+    accepting.wait().await;
+    let connections = doors.connections;
     connections.close();
     if !connections.is_empty() {
         tracing::info!(connections = connections.len(), "stopping; requests on their way may end");
@@ -96,6 +89,45 @@ pub(crate) async fn run(
         () = draining.cancelled() => tracing::warn!("told to stop a second time; requests are cut off"),
     }
     draining.cancel();
+}
+
+/// What a connection is let in through, and counted by.
+#[derive(Clone)]
+struct Doors {
+    open: Router,
+    guarded: Router,
+    places: Arc<tokio::sync::Semaphore>,
+    connections: TaskTracker,
+    stop: CancellationToken,
+}
+
+async fn accept(listener: TcpListener, doors: Doors) {
+    loop {
+        let next = async {
+            let place = Arc::clone(&doors.places).acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            () = doors.stop.cancelled() => return,
+            next = next => next,
+        };
+        match (place, accepted) {
+            (Ok(place), Ok((stream, peer))) => {
+                let is_local = peer.ip().to_canonical().is_loopback();
+                let app = if is_local { doors.open.clone() } else { doors.guarded.clone() };
+                let connection = serve_connection(stream, peer, app, doors.stop.clone());
+                doors.connections.spawn(async move {
+                    connection.await;
+                    drop(place);
+                });
+            }
+            (_, Err(error)) => {
+                tracing::warn!(%error, "a connection was not accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+            (Err(_), _) => return,
+        }
+    }
 }
 
 async fn serve_connection(stream: TcpStream, peer: SocketAddr, app: Router, stop: CancellationToken) {
