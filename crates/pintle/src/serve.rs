@@ -102,9 +102,11 @@ async fn serve(options: &ServeOptions, config: LoadedConfig) -> Result<ExitCode,
     };
     greeting.show(options.json)?;
 
+    // The ledger writes on while requests drain, and ends after them.
+    let drained = CancellationToken::new();
     tasks.spawn({
-        let (ledger, stop) = (ledger.clone(), stop.clone());
-        async move { ledger.run(stop.cancelled()).await }
+        let (ledger, drained) = (ledger.clone(), drained.clone());
+        async move { ledger.run(drained.cancelled()).await }
     });
     tasks.spawn(follow_configuration(
         options.inputs.clone(),
@@ -115,7 +117,7 @@ async fn serve(options: &ServeOptions, config: LoadedConfig) -> Result<ExitCode,
     ));
     let listeners = std::iter::once(listener).chain(admin_listener).collect();
     server::run(listeners, app, &token, &stop, &tasks).await;
-    // Requests have ended by now; the ledger's task writes what they left, then everything is closed.
+    drained.cancel();
     stop.cancel();
     tasks.close();
     tasks.wait().await;

@@ -2,19 +2,19 @@
 //! ledger must neither lose nor double anything.
 
 use std::{
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
+use crate::server::{make_key, start, write_config};
 use pintle_core::{Clock, RequestId, SystemClock};
 use pintle_db::Database;
 use pintle_ledger::{EntryState, Ledger, LedgerSettings, Outcome, Scope, UsageBy};
 use pintle_testkit::{FakeUpstream, PATIENCE, Script, Usage};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -23,50 +23,6 @@ use tokio::{
 
 const ROUNDS: usize = 50;
 const CLIENTS: usize = 8;
-
-struct Server {
-    child: Child,
-    addr: String,
-}
-
-/// Starts the binary on a port of its own and waits until it says where it is.
-async fn start(data: &Path, config: &Path) -> Server {
-    let child = Command::new(env!("CARGO_BIN_EXE_pintle"))
-        .args(["serve", "--listen", "127.0.0.1:0"])
-        .arg("--data")
-        .arg(data)
-        .arg("--config")
-        .arg(config)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let pid = u64::from(child.id());
-    let addr = tokio::time::timeout(PATIENCE, async {
-        loop {
-            let text = std::fs::read_to_string(data.join("admin.json")).unwrap_or_default();
-            if let Ok(admin) = serde_json::from_str::<Value>(&text)
-                && admin["pid"].as_u64() == Some(pid)
-            {
-                let addr = admin["url"].as_str().unwrap().trim_start_matches("http://").to_owned();
-                if TcpStream::connect(&addr).await.is_ok() {
-                    return addr;
-                }
-            }
-            tokio::task::yield_now().await;
-        }
-    })
-    .await
-    .expect("the server starts");
-    Server { child, addr }
-}
-
-fn pintle(data: &Path, args: &[&str]) -> Value {
-    let output =
-        Command::new(env!("CARGO_BIN_EXE_pintle")).arg("--data").arg(data).args(args).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
-}
 
 /// One request on a connection of its own. Gives the request's id when the answer arrived whole.
 async fn ask(addr: &str, key: &str, streamed: bool) -> Option<RequestId> {
@@ -102,31 +58,6 @@ impl Moments {
     }
 }
 
-fn write_config(folder: &Path, upstream: &FakeUpstream) -> PathBuf {
-    let path = folder.join("pintle.toml");
-    let text = format!(
-        r#"
-        [organisation]
-        name = "Killed"
-        currency = "EUR"
-        time_zone = "UTC"
-
-        [[placement]]
-        name = "far"
-        provider = "openai"
-        base_url = "{}"
-        model = "m"
-        zone = "on_premises"
-        region = "here"
-        clearance = "internal"
-        price = {{ input = "1", output = "2" }}
-        "#,
-        upstream.base_url()
-    );
-    std::fs::write(&path, text).unwrap();
-    path
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn i3_killed_at_fifty_random_moments_it_loses_and_doubles_nothing() {
     let folder = tempfile::tempdir().unwrap();
@@ -141,16 +72,7 @@ async fn i3_killed_at_fifty_random_moments_it_loses_and_doubles_nothing() {
     }));
     let config = write_config(folder.path(), &upstream);
     let mut server = start(&data, &config).await;
-    let owners = ["--business-owner", "Jana <jana@example.com>", "--it-owner", "Tomas <tomas@example.com>"];
-    let mut create =
-        vec!["usecase", "create", "replies", "--title", "Replies", "--cost-centre", "1", "--json"];
-    create.extend(owners);
-    create.extend(["--data-class", "internal", "--stage", "production"]);
-    pintle(&data, &create);
-    let key = pintle(&data, &["key", "create", "--use-case", "replies", "--json"])["key"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let key = make_key(&data);
 
     let answered: Arc<Mutex<Vec<RequestId>>> = Arc::default();
     let sent = Arc::new(AtomicUsize::new(0));

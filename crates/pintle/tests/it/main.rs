@@ -6,5 +6,7 @@ mod config_errors;
 mod config_use;
 mod docs;
 mod help;
+mod hostile;
 mod kill;
+mod server;
 mod support;
