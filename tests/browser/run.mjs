@@ -22,6 +22,8 @@ const pages = new Map([
   ["use-cases", "/console/use-cases"],
   ["requests", "/console/requests"],
   ["try", "/console/try"],
+  ["bans", "/console/bans"],
+  ["rules", "/console/rules"],
 ]);
 
 // Sends a message in the little chat and waits for its receipt, which links to the request's page. Gives
@@ -47,6 +49,30 @@ async function ask(text) {
   return { before, after, steps: between.size };
 }
 
+// Opens a page and judges it as it looks.
+async function judge(name, path, scheme, width) {
+  await browser.look(scheme, width);
+  await browser.open(pintle.url + path);
+  // First the picture: it helps most when the rest fails.
+  await browser.screenshot(`${name}-${scheme}-${width}`);
+  const report = await pageReport(browser);
+  assert.ok(report.title.trim(), "the page has a title");
+  assert.ok(report.overflow_px <= 0, `the page is ${report.overflow_px} px too wide`);
+  assert.deepEqual(report.violations, [], "accessibility");
+  browser.assertQuiet(await browser.complaints());
+  return report;
+}
+
+// Asks a placement for what it may not take, and waits for the card that says why not.
+async function askInVain(text, placement) {
+  const form = await browser.find("form:has(textarea)");
+  await (await browser.findIn(form, `option[value=${placement}]`)).click();
+  await (await browser.findIn(form, "textarea")).sendKeys(text);
+  await (await browser.findIn(form, "button:not([type=button])")).click();
+  await browser.until("the refusal", () => browser.has("[role=alert] a[href^='/console/requests/']"));
+  return browser.text();
+}
+
 async function main() {
   pintle = await startPintle();
   browser = await openBrowser();
@@ -58,6 +84,23 @@ async function main() {
       assert.ok(answer.status < 500, `${path} answers ${answer.status}`);
     }
   });
+
+  await check("what is not there is not there for anybody", async () => {
+    for (const path of ["/nowhere", "/console/nothing", "/admin/nothing", "/admin/api/nothing"]) {
+      const answer = await fetch(pintle.url + path, { redirect: "manual" });
+      assert.equal(answer.status, 404, path);
+      assert.doesNotMatch(await answer.text(), /Nordwind/, `${path} says whose this is`);
+    }
+  });
+
+  const outside = async (name, path) => {
+    for (const scheme of SCHEMES) {
+      for (const width of WIDTHS_PX) {
+        await check(`${name}, ${scheme}, ${width} px`, () => judge(name, path, scheme, width));
+      }
+    }
+  };
+  await outside("sign-in", "/console/sign-in");
 
   const signedIn = await check("the one-time link signs in, once", async () => {
     const link = await pintle.setupLink();
@@ -88,12 +131,25 @@ async function main() {
     browser.assertQuiet(await browser.complaints());
   });
 
+  await check("the chat says why something was stopped, and what to do", async () => {
+    await browser.open(`${pintle.url}/console/try`);
+    const said = await askInVain(`Refund ${IBAN}, please.`, "cloud-mini");
+    for (const part of ["Stopped by a rule", "IBAN", "clearance", "You can:", "onprem-assistant"]) {
+      assert.ok(said.includes(part), `the refusal says "${part}"`);
+    }
+    await browser.screenshot("try-refused");
+    // The refusal is an answer with an error's status, which the browser notes.
+    await browser.complaints();
+  });
+
   await check("lists lead to their items", async () => {
     for (const name of ["use-cases", "requests"]) {
       await browser.open(pintle.url + pages.get(name));
       const paths = (await links(browser, pintle.url)).filter((path) => path.startsWith(`/console/${name}/`));
       assert.ok(paths.length > 0, `/console/${name} lists nothing`);
       pages.set(`${name}-one`, paths[0]);
+      // Of requests the newest was stopped and the oldest answered: two different pages.
+      if (name === "requests") pages.set("requests-answered", paths.at(-1));
     }
   });
 
@@ -102,16 +158,7 @@ async function main() {
     for (const scheme of SCHEMES) {
       for (const width of WIDTHS_PX) {
         await check(`${path}, ${scheme}, ${width} px`, async () => {
-          await browser.look(scheme, width);
-          await browser.open(pintle.url + path);
-          // First the picture: it helps most when the rest fails.
-          await browser.screenshot(`${name}-${scheme}-${width}`);
-          const report = await pageReport(browser);
-          assert.ok(report.title.trim(), "the page has a title");
-          assert.ok(report.overflow_px <= 0, `the page is ${report.overflow_px} px too wide`);
-          assert.deepEqual(report.violations, [], "accessibility");
-          browser.assertQuiet(await browser.complaints());
-          backgrounds.set(scheme, report.background);
+          backgrounds.set(scheme, (await judge(name, path, scheme, width)).background);
         });
       }
     }

@@ -5,6 +5,8 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Query as AxumQuery, Request},
 };
 use http::{StatusCode, request::Parts};
+use pintle_core::ParseError;
+use pintle_ledger::Outcome;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -69,6 +71,22 @@ pub(crate) fn typed<T: DeserializeOwned>(value: Value) -> Result<T, Problem> {
         let field = if path == "." { in_backticks(&message).unwrap_or("body").to_owned() } else { path };
         // An unknown field's path already names it.
         Problem::field(field, message)
+    })
+}
+
+/// The outcomes, in the order in which people look for them.
+pub(crate) const OUTCOMES: [Outcome; 5] =
+    [Outcome::Answered, Outcome::Refused, Outcome::Failed, Outcome::Cancelled, Outcome::InDoubt];
+
+/// The outcome that a query asks for; an empty one is none, since forms send those.
+pub(crate) fn outcome(text: &str) -> Result<Option<Outcome>, Problem> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let found = OUTCOMES.into_iter().find(|outcome| outcome.as_str() == text);
+    found.map(Some).ok_or_else(|| {
+        let names: Vec<_> = OUTCOMES.iter().map(|outcome| format!("`{}`", outcome.as_str())).collect();
+        Problem::parse("outcome", &ParseError::new(text, "an outcome", format!("use {}", names.join(", "))))
     })
 }
 

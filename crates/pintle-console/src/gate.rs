@@ -1,5 +1,6 @@
 //! What every call passes on its way in and out: who calls, whether another site made the browser do it,
-//! and the headers that keep a page to itself. A path that the table does not know is closed.
+//! and the headers that keep a page to itself. A path that the table does not know is not there, whoever
+//! asks: that says nothing which the table, being public, does not say.
 
 use axum::{
     extract::{MatchedPath, Request, State},
@@ -27,18 +28,28 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; i
 
 /// Admits a call or answers it, and finishes each answer.
 pub(crate) async fn gate(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let path = request.extensions().get::<MatchedPath>().map_or("", |it| it.as_str());
-    let access = routes::access(request.method(), path);
+    let matched = request.extensions().get::<MatchedPath>();
+    let is_known = matched.is_some();
+    let access = match matched {
+        Some(path) => routes::access(request.method(), path.as_str()),
+        None => form_of_unknown(&request),
+    };
     let id = match CallId::new(app.parts.clock.now()) {
         Ok(id) => id,
         Err(error) => return finish(&app, None, access, "none", Problem::internal(&error).into_response()),
     };
     let id = id.to_string();
     // Read before anything waits: a request cannot be lent to another thread.
-    let claim = claim(&app, &request, access);
+    let claim = if is_known { claim(&app, &request, access) } else { Ok(browser(&request)) };
+    let missing = (!is_known).then(|| Problem::no_page(request.uri().path()));
     // What goes wrong inside is logged under the id that the answer names.
     let span = tracing::info_span!("call", id);
     let answered = async {
+        if let Some(problem) = missing {
+            // Who asks only decides whether the page has its frame, so a failure here is none.
+            let caller = admit(&app, claim, access).await.ok().flatten();
+            return (caller, problem.into_response());
+        }
         match admit(&app, claim, access).await {
             Ok(Some(caller)) => {
                 request.extensions_mut().insert(caller.clone());
@@ -62,6 +73,18 @@ enum Claim {
     Browser(Option<String>),
 }
 
+/// How a call to a path that is not there is answered: as a page to people, else as a problem.
+fn form_of_unknown(request: &Request) -> Access {
+    let accepts = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    let is_page = request.uri().path().starts_with("/console")
+        || accepts.is_some_and(|kinds| kinds.contains("text/html"));
+    if is_page { Access::Page } else { Access::Api }
+}
+
+fn browser(request: &Request) -> Claim {
+    Claim::Browser(cookie(request.headers()).map(str::to_owned))
+}
+
 /// Reads the head of a call, or answers what must not go further.
 fn claim(app: &App, request: &Request, access: Access) -> Result<Claim, Problem> {
     if access == Access::Api
@@ -78,7 +101,7 @@ fn claim(app: &App, request: &Request, access: Access) -> Result<Claim, Problem>
     }
     match access {
         Access::Public => Ok(Claim::Anybody),
-        _ => Ok(Claim::Browser(cookie(request.headers()).map(str::to_owned))),
+        _ => Ok(browser(request)),
     }
 }
 

@@ -59,6 +59,11 @@ impl Problem {
             .fix("check the spelling; lists show what there is")
     }
 
+    /// There is no such page, for anybody.
+    pub(crate) fn no_page(path: &str) -> Self {
+        Problem { fix: None, ..Problem::not_found("page", path) }
+    }
+
     /// A field holds what it must not.
     pub(crate) fn field(field: impl Into<String>, message: impl Into<String>) -> Self {
         let (field, message) = (field.into(), message.into());
@@ -134,7 +139,7 @@ impl Problem {
             "This link no longer works",
             "each set-up link works once and for 15 minutes, and only the newest one is good",
         )
-        .fix("run `pintle setup-link` on the server for a new one")
+        .fix("get a new one on the server; the sign-in page says how")
     }
 
     /// Pintle itself failed. `cause` goes to the log.

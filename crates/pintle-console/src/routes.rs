@@ -3,14 +3,14 @@
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, Path},
+    extract::DefaultBodyLimit,
     middleware,
     response::Redirect,
     routing::{self, MethodRouter},
 };
 use http::Method;
 
-use crate::{api, app::App, assets, gate, pages, problem::Problem};
+use crate::{api, app::App, assets, gate, pages};
 
 /// Bodies are small: a use case, a chat message. Larger ones are refused with 413.
 pub(crate) const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -67,7 +67,6 @@ pub const ROUTES: &[Route] = &[
     get("/console/try/facts/{id}", Access::Fragment, || routing::get(pages::try_it::facts)),
     get("/console/bans", Access::Page, || routing::get(pages::bans::show)),
     get("/console/rules", Access::Page, || routing::get(pages::rules::show)),
-    get("/console/{*rest}", Access::Page, || routing::get(no_page)),
     get("/admin/api/status", Access::Api, || routing::get(api::status::show)),
     get("/admin/api/use-cases", Access::Api, || routing::get(api::use_cases::list)),
     post("/admin/api/use-cases", Access::Api, || routing::post(api::use_cases::create)),
@@ -99,7 +98,6 @@ pub const ROUTES: &[Route] = &[
     get("/admin/api/acts", Access::Api, || routing::get(api::reads::acts)),
     get("/admin/api/rules", Access::Api, || routing::get(api::reads::rules)),
     post("/admin/api/setup-link", Access::Api, || routing::post(api::status::setup_link)),
-    get("/admin/api/{*rest}", Access::Api, || routing::get(no_call)),
 ];
 
 /// Who may call a path that was matched. A method that the table does not name asks for as much as the
@@ -121,12 +119,4 @@ pub(crate) fn build(app: App) -> Router {
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(app.clone(), gate::gate))
         .with_state(app)
-}
-
-async fn no_page(Path(rest): Path<String>) -> Problem {
-    Problem::not_found("page", &format!("/console/{rest}"))
-}
-
-async fn no_call(Path(rest): Path<String>) -> Problem {
-    Problem::not_found("path", &format!("/admin/api/{rest}"))
 }

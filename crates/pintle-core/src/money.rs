@@ -57,7 +57,8 @@ impl Amount {
     }
 
     /// The amount as people write it, with the currency's sign or code: `€412.00`, `CHF 0.0042`. Small
-    /// amounts keep two significant digits, so that the cost of one request never reads as zero.
+    /// amounts keep two significant digits, so that the cost of one request never reads as zero. What lies
+    /// below the last digit shown is rounded, half away from zero: this is for reading, not for reckoning.
     #[must_use]
     pub fn display(self, currency: &Currency) -> String {
         let sign = if self.0 < 0 { "-" } else { "" };
@@ -79,18 +80,27 @@ impl Amount {
     }
 }
 
-/// Digits of an amount: two decimals from 1 upwards; below that, down to the second significant digit.
+/// Digits of an amount, rounded half up: two decimals from 1 upwards; below that, down to the second
+/// significant digit.
 fn format_nanos(nanos: u64) -> String {
     let unit = NANOS_PER_UNIT.unsigned_abs();
-    let (whole, fraction) = (nanos / unit, nanos % unit);
-    if whole > 0 || fraction == 0 {
-        let cents = fraction / 10_000_000;
-        return format!("{}.{cents:02}", group_thousands(whole));
+    let last_shown = 10_u64.pow(9 - decimals(nanos));
+    // INVARIANT: an amount's nano-units are at most 2⁶³, so half a cent more stays within `u64`.
+    let rounded = (nanos + last_shown / 2) / last_shown * last_shown;
+    // A carry may need a digit fewer: 0.0999 reads 0.10, not 0.100.
+    let decimals = decimals(rounded);
+    let (whole, fraction) = (rounded / unit, rounded % unit);
+    let digits = fraction / 10_u64.pow(9 - decimals);
+    format!("{}.{digits:0width$}", group_thousands(whole), width = usize::try_from(decimals).unwrap_or(9))
+}
+
+/// How many decimals are shown of an amount, from 2 to 9.
+fn decimals(nanos: u64) -> u32 {
+    match nanos.checked_ilog10() {
+        // Nine decimals in all: the first significant one is the `9 - power`th, and one more is shown.
+        Some(power @ 0..=8) => (10 - power).clamp(2, 9),
+        _ => 2,
     }
-    let digits = format!("{fraction:09}");
-    let zeros = digits.bytes().take_while(|byte| *byte == b'0').count();
-    let keep = (zeros + 2).clamp(2, 9);
-    format!("0.{}", digits.get(..keep).unwrap_or(&digits))
 }
 
 fn group_thousands(whole: u64) -> String {
@@ -310,8 +320,32 @@ mod tests {
         assert_eq!(show("0"), "€0.00");
         assert_eq!(show("-3.5"), "-€3.50");
         assert_eq!(Amount::from_nanos(1).display(&franc), "CHF 0.000000001");
+        assert_eq!(Amount::from_nanos(12).display(&franc), "CHF 0.000000012");
         assert!("EURO".parse::<Currency>().is_err());
         assert!("XXX".parse::<Currency>().is_err());
+    }
+
+    #[test]
+    fn amounts_are_rounded_to_the_digits_shown() {
+        let euro: Currency = "EUR".parse().unwrap();
+        for (amount, shown) in [
+            ("0.01165", "€0.012"),
+            ("0.01164", "€0.012"),
+            ("0.0114", "€0.011"),
+            ("-0.01165", "-€0.012"),
+            ("0.000000125", "€0.00000013"),
+            ("0.0999", "€0.10"),
+            ("0.0994", "€0.099"),
+            ("0.995", "€1.00"),
+            ("0.994", "€0.99"),
+            ("1.004999999", "€1.00"),
+            ("1.005", "€1.01"),
+            ("999.995", "€1,000.00"),
+        ] {
+            assert_eq!(amount.parse::<Amount>().unwrap().display(&euro), shown, "{amount}");
+        }
+        assert_eq!(Amount::from_nanos(i64::MAX).display(&euro), "€9,223,372,036.85");
+        assert_eq!(Amount::from_nanos(i64::MIN).display(&euro), "-€9,223,372,036.85");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::{cmp::Ordering, sync::Arc, time::Duration};
 
 use axum::body::Body;
 use http::header;
-use pintle_core::{Amount, Name, RequestId, TokenUsage, Transformation, UsageSource};
+use pintle_core::{Amount, KeyId, Name, RequestId, TokenUsage, Transformation, UsageSource};
 use pintle_ledger::{EntryState, Hold, Phase, ReserveError, ScanState, Settlement};
 use pintle_llm::{ChatAnswer, ChatRequest};
 use pintle_policy::{Reason, Subject};
@@ -68,8 +68,8 @@ async fn governed(
 pub(crate) struct Admission {
     pub(crate) use_case: Arc<UseCase>,
     pub(crate) subject: Subject,
-    /// Under what name requests on their way are counted: the key's, or the console's.
-    caller: String,
+    /// As whose requests they are counted while they are on their way: the key's, or the console's.
+    key: Option<KeyId>,
 }
 
 /// Authenticates the caller and binds the use case. From here on there is a record.
@@ -84,14 +84,13 @@ fn identify(gateway: &Arc<Gateway>, loaded: &Loaded, caller: Caller) -> Result<(
         }
     };
     let use_case = Arc::clone(snapshot.use_case(&name).ok_or(Stop::NoUseCase)?);
-    let caller = key.map_or_else(|| format!("console {name}"), |key| key.to_string());
     let id = RequestId::new(now).map_err(|_| Stop::Internal("no randomness"))?;
     let mut record = Life::new_record(id, now, name);
     record.key = key;
     record.person = person;
     record.policy_version = loaded.policies.version().into();
     let subject = gateway.subject(&use_case);
-    Ok((Life::new(gateway, record), Admission { use_case, subject, caller }))
+    Ok((Life::new(gateway, record), Admission { use_case, subject, key }))
 }
 
 /// What was admitted: a request in a dialect that we know, and the placements that it names.
@@ -118,7 +117,7 @@ async fn admit<'a>(
     let gateway = Arc::clone(life.gateway());
     gateway.retries.earn();
     let most = limits.concurrent_per_key;
-    let busy = gateway.enter(&admission.caller, most).ok_or(Stop::KeyBusy { most })?;
+    let busy = gateway.enter(admission.key, most).ok_or(Stop::KeyBusy { most })?;
     let place = Arc::clone(&loaded.total).try_acquire_owned().map_err(|_| Stop::Overloaded)?;
     let read = body::read(body, limits.body_mib, &gateway.body_memory);
     let received = tokio::time::timeout_at(deadline, read).await.map_err(|_| Stop::SlowBody)??;
@@ -339,7 +338,7 @@ async fn call(life: &mut Life, loaded: &Loaded, routed: Decided<'_>, hold: Hold)
                 let screen = Screen::new(Arc::clone(&loaded.guard), table, Arc::clone(cleared.pseudonyms()));
                 let request = cleared.request();
                 let facts = StreamFacts {
-                    placement: station.name().to_string(),
+                    placement: station.name().clone(),
                     wants_usage: request.wants_usage_chunk(),
                     choices: request.n(),
                     input_estimate: input_tokens,
@@ -393,7 +392,7 @@ async fn screen(life: &mut Life, called: Called) -> Result<Answered, Stop> {
     if is_stream && is_event_stream(&upstream) {
         return Ok(Answered::Stream(Box::new(Streaming { upstream, protocol, screen, facts })));
     }
-    let broken = || Stop::ProviderBroken { placement: facts.placement.clone() };
+    let broken = || Stop::ProviderBroken { placement: facts.placement.to_string() };
     let body = read_answer(&mut upstream, &facts).await?;
     let created_s = life.gateway().parts.clock.now().as_second();
     let parsed = match protocol {
@@ -439,7 +438,7 @@ fn is_event_stream(upstream: &Upstream) -> bool {
 }
 
 async fn read_answer(upstream: &mut Upstream, facts: &StreamFacts) -> Result<Vec<u8>, Stop> {
-    let placement = || facts.placement.clone();
+    let placement = || facts.placement.to_string();
     let mut body = Vec::new();
     loop {
         let silent_at = Instant::now() + facts.idle;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use pintle_core::{Clock, Timestamp};
+use pintle_core::{Clock, KeyId, Timestamp};
 use pintle_guard::Guard;
 use pintle_ledger::{Ledger, Scope};
 use pintle_policy::{PolicyEngine, Subject};
@@ -106,7 +106,7 @@ pub struct Gateway {
     pub(crate) metrics: Metrics,
     pub(crate) retries: RetryBudget,
     pub(crate) body_memory: Arc<Semaphore>,
-    keys_busy: Arc<Mutex<HashMap<Arc<str>, usize>>>,
+    keys_busy: Arc<Mutex<HashMap<Option<KeyId>, usize>>>,
     started: Instant,
 }
 
@@ -167,18 +167,16 @@ impl Gateway {
         &self.metrics
     }
 
-    /// Counts one request of a caller in, unless it has `most` on their way already.
-    pub(crate) fn enter(&self, caller: &str, most: usize) -> Option<Busy> {
+    /// Counts one request of a key in (the console counts as one), unless it has `most` on their way.
+    pub(crate) fn enter(&self, key: Option<KeyId>, most: usize) -> Option<Busy> {
         let mut busy = self.keys_busy.lock().ok()?;
-        let name = match busy.get_key_value(caller) {
-            Some((name, count)) if *count < most => Arc::clone(name),
-            Some(_) => return None,
-            None if most == 0 => return None,
-            None => Arc::from(caller),
-        };
-        *busy.entry(Arc::clone(&name)).or_insert(0) += 1;
+        let count = busy.entry(key).or_insert(0);
+        if *count >= most {
+            return None;
+        }
+        *count += 1;
         drop(busy);
-        Some(Busy { counts: Arc::clone(&self.keys_busy), name })
+        Some(Busy { counts: Arc::clone(&self.keys_busy), key })
     }
 
     /// The key that was presented, if it works now.
@@ -211,17 +209,17 @@ impl Gateway {
 
 /// One request on its way; dropping it counts it out.
 pub(crate) struct Busy {
-    counts: Arc<Mutex<HashMap<Arc<str>, usize>>>,
-    name: Arc<str>,
+    counts: Arc<Mutex<HashMap<Option<KeyId>, usize>>>,
+    key: Option<KeyId>,
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
         let Ok(mut counts) = self.counts.lock() else { return };
-        if let Some(count) = counts.get_mut(&self.name) {
+        if let Some(count) = counts.get_mut(&self.key) {
             *count = count.saturating_sub(1);
             if *count == 0 {
-                counts.remove(&self.name);
+                counts.remove(&self.key);
             }
         }
     }

@@ -13,7 +13,7 @@ use std::{
 use axum::body::Body;
 use bytes::{BufMut, Bytes, BytesMut};
 use http_body::Frame;
-use pintle_core::{TokenUsage, UsageSource};
+use pintle_core::{Name, TokenUsage, UsageSource};
 use pintle_ledger::ScanState;
 use pintle_llm::{
     AnthropicStream, Channel, ChatChunk, ChunkHead, HeldLogprobs, SSE_DONE, SseDecoder, SseEvent, StreamItem,
@@ -34,7 +34,7 @@ const EVENT_BYTES_MAX: usize = 4 << 20;
 
 /// What the stream needs to know of its request.
 pub(crate) struct StreamFacts {
-    pub(crate) placement: String,
+    pub(crate) placement: Name,
     pub(crate) wants_usage: bool,
     pub(crate) choices: u32,
     pub(crate) input_estimate: u64,
@@ -106,7 +106,7 @@ impl AnswerStream {
     }
 
     fn broken(&self) -> Stop {
-        Stop::ProviderBroken { placement: self.facts.placement.clone() }
+        Stop::ProviderBroken { placement: self.facts.placement.to_string() }
     }
 
     fn feed(&mut self, bytes: &[u8]) -> Result<(), Stop> {
@@ -136,7 +136,7 @@ impl AnswerStream {
             match item {
                 StreamItem::Chunk(chunk) => self.chunk(chunk)?,
                 StreamItem::Fault(fault) => {
-                    let placement = self.facts.placement.clone();
+                    let placement = self.facts.placement.to_string();
                     return Err(match fault.is_transient() {
                         true => Stop::ProviderBusy { placement, retry_after_s: None },
                         false => Stop::ProviderRefused { placement, status: 200, fault },
@@ -366,7 +366,7 @@ impl AnswerStream {
                 let stop = if Instant::now() >= self.facts.deadline {
                     Stop::Deadline { seconds: self.facts.deadline_s }
                 } else {
-                    Stop::ProviderSilent { placement: self.facts.placement.clone() }
+                    Stop::ProviderSilent { placement: self.facts.placement.to_string() }
                 };
                 self.fail(&stop);
                 Poll::Ready(())

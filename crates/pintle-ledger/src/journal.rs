@@ -3,8 +3,8 @@
 //! A line is a kind (`I` intent, `R` record), a CRC-32 of the JSON in hex, and the JSON of a
 //! [`RequestRecord`]. An intent *is* the record that is posted if nothing follows: in doubt, at its
 //! hold. `write(2)` puts a line into the kernel's memory, which outlives the process (`kill -9`); the
-//! flusher asks for the disk a few times a second, so a power cut may lose the lines of about a tenth of
-//! a second. A segment is deleted once everything it holds is in the database.
+//! flusher asks for the disk once a second, so a power cut may lose the lines of about a second. A
+//! segment is deleted once everything it holds is in the database.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -179,7 +179,8 @@ impl Journal {
 
     /// A handle with which the flusher asks for the disk, outside of the lock.
     pub(crate) fn file_to_sync(&self) -> Option<File> {
-        self.active.lock().ok()?.file.try_clone().ok()
+        let active = self.active.lock().ok()?;
+        if active.bytes == 0 { None } else { active.file.try_clone().ok() }
     }
 
     fn io(&self, source: std::io::Error) -> JournalError {

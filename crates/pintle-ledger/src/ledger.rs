@@ -23,9 +23,12 @@ use crate::{
 
 /// More records than this waiting for the database, and no new request is held (fail closed).
 const MOST_BACKLOG: usize = 20_000;
-/// The flusher wakes up this often, or when [`WAKE_AT`] records wait.
-const FLUSH_EVERY: Duration = Duration::from_millis(100);
-const WAKE_AT: usize = 1_000;
+/// The flusher wakes up this often, or when [`WAKE_AT`] records wait. Each commit makes the file system
+/// write its own journal, and appends of requests wait for that: so not too often.
+const FLUSH_EVERY: Duration = Duration::from_millis(250);
+const WAKE_AT: usize = 2_000;
+/// The disk is asked to keep the journal this often: what a power cut may take.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Why the ledger could not do its work.
@@ -270,6 +273,7 @@ impl Ledger {
     /// Writes batches to the database until `stop` is done, then a last one. Run it once, as a task.
     pub async fn run(&self, stop: impl Future<Output = ()> + Send) {
         let mut stop = std::pin::pin!(stop);
+        let mut synced = tokio::time::Instant::now();
         loop {
             let wait = if self.is_healthy() { FLUSH_EVERY } else { RETRY_AFTER };
             tokio::select! {
@@ -278,8 +282,19 @@ impl Ledger {
                 () = self.inner.wake.notified() => {}
             }
             self.flush_and_say().await;
+            if synced.elapsed() >= SYNC_EVERY {
+                synced = tokio::time::Instant::now();
+                self.sync_journal().await;
+            }
         }
         self.flush_and_say().await;
+    }
+
+    /// Asks the disk to keep what the journal has, off the async threads. An error shows at the next append.
+    async fn sync_journal(&self) {
+        if let Some(file) = self.inner.journal.file_to_sync() {
+            let _ = tokio::task::spawn_blocking(move || file.sync_data()).await;
+        }
     }
 
     async fn flush_and_say(&self) {
@@ -308,10 +323,6 @@ impl Ledger {
         let batch = inner.pending.lock().map(|mut pending| std::mem::take(&mut *pending)).unwrap_or_default();
         if batch.is_empty() {
             return Ok(());
-        }
-        if let Some(file) = inner.journal.file_to_sync() {
-            // The disk is asked off the async threads; an error shows at the next append.
-            let _ = tokio::task::spawn_blocking(move || file.sync_data()).await;
         }
         let written = store::write(&inner.database, inner.accounts.zone(), &batch).await;
         if let Err(error) = written {
@@ -392,12 +403,16 @@ impl Hold {
             cost: prices.map(|_| self.amount),
             usage: TokenUsage::default(),
             usage_source: UsageSource::Held,
-            prices,
+            prices: None,
             settled_at_ms: record.at_ms,
         });
         let outcome = std::mem::replace(&mut record.outcome, Outcome::InDoubt);
         let appended = self.inner.append(LineKind::Intent, &record);
         record.outcome = outcome;
+        // The intent leaves the prices out: it is posted at its hold, whatever they are.
+        if let Some(entry) = &mut record.entry {
+            entry.prices = prices;
+        }
         match appended {
             Ok(line) => Ok(Dispatched { hold: self, record, lines: vec![line], is_settled: false }),
             Err(error) => {

@@ -130,13 +130,26 @@ pub struct Attempt {
     pub duration_us: u64,
 }
 
-/// How long a phase took.
+/// How long a phase took. In JSON a pair: `["admit", 12]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "(Phase, u64)", from = "(Phase, u64)")]
 pub struct PhaseTime {
     /// The phase.
     pub phase: Phase,
     /// Its duration in microseconds.
     pub duration_us: u64,
+}
+
+impl From<PhaseTime> for (Phase, u64) {
+    fn from(time: PhaseTime) -> Self {
+        (time.phase, time.duration_us)
+    }
+}
+
+impl From<(Phase, u64)> for PhaseTime {
+    fn from((phase, duration_us): (Phase, u64)) -> Self {
+        PhaseTime { phase, duration_us }
+    }
 }
 
 /// What became of a hold.
@@ -177,6 +190,7 @@ pub struct Entry {
     /// Where the tokens' figures come from.
     pub usage_source: UsageSource,
     /// The prices that were applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prices: Option<PriceCard>,
     /// When it was settled, in milliseconds since 1970.
     pub settled_at_ms: i64,

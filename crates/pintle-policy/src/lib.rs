@@ -26,4 +26,4 @@ pub use facts::{Content, Exchange, PlacementFacts, Question, Subject};
 pub use pintle_core::Transformation;
 pub use rule::{CLEARANCE_FLOOR, Effect, NO_PERMIT, POLICY_ERROR, Reason, Rule, RuleRef};
 pub use source::{DEFAULT_TESTS, PolicySource, SCHEMA, default_sources};
-pub use table::{CaseResult, TestReport, run_tests};
+pub use table::{CaseResult, TestReport, run_tests, untested_in_all};

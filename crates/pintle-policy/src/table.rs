@@ -143,14 +143,15 @@ pub struct CaseResult {
     pub failure: Option<String>,
 }
 
-/// What became of a table. Its `Display` form is for people.
+/// What became of a table. Its `Display` form, which begins each case and the sum with the file's name, is
+/// for people; it leaves out `untested`, which is judged over all tables together: see [`untested_in_all`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TestReport {
     /// The table's file name.
     pub file: String,
     /// Every case, in the order of the file.
     pub cases: Vec<CaseResult>,
-    /// Forbidding rules that no case named in `rules` and met: nobody would notice if they went missing.
+    /// Forbidding rules that no case of this table named in `rules` and met.
     pub untested: Vec<RuleRef>,
 }
 
@@ -175,11 +176,17 @@ impl fmt::Display for TestReport {
                 writeln!(f, "{}:{}: `{}` failed\n{failure}", self.file, case.line, case.name)?;
             }
         }
-        if !self.untested.is_empty() {
-            writeln!(f, "no case names these rules: {}", self.untested.join(", "))?;
-        }
-        write!(f, "{} passed, {} failed", self.passed(), self.failed())
+        write!(f, "{}: {} passed, {} failed", self.file, self.passed(), self.failed())
     }
+}
+
+/// The forbidding rules that no case of any table named in `rules` and met: nobody would notice if they went
+/// missing. They come in the order of the policies.
+#[must_use]
+pub fn untested_in_all(reports: &[TestReport]) -> Vec<RuleRef> {
+    let Some((first, others)) = reports.split_first() else { return Vec::new() };
+    let is_untested = |id: &&RuleRef| others.iter().all(|report| report.untested.contains(*id));
+    first.untested.iter().filter(is_untested).cloned().collect()
 }
 
 /// Runs a decision table against an engine. A case that comes out otherwise than expected is part of the

@@ -8,6 +8,7 @@
 //! path takes no lock and waits for no database.
 
 mod ban;
+mod claim;
 mod demo;
 mod key;
 mod placement;
@@ -17,6 +18,7 @@ mod session;
 mod use_case;
 
 pub use ban::{Ban, BanTarget, NewBan};
+pub use claim::claim;
 pub use demo::seed_demo;
 pub use key::{ApiKey, KeyHash, KeyState, NewKey, PresentedKey};
 pub use placement::{Organisation, Placement, Provider, Timeouts};

@@ -63,6 +63,9 @@ async fn serve(options: &ServeOptions, config: LoadedConfig) -> Result<ExitCode,
     let registry = Registry::open(database.clone(), Arc::clone(&clock))
         .await
         .map_err(|error| failed("the register cannot be opened", &error))?;
+    pintle_registry::claim(&database, config.organisation.is_demo)
+        .await
+        .map_err(|error| failed("cannot start", &error))?;
     let registry = Arc::new(registry);
     if config.organisation.is_demo {
         fill_demo(&registry, &ledger).await?;

@@ -85,11 +85,12 @@ pub(crate) async fn requests(
     forms::Query(query): forms::Query<RequestsQuery>,
 ) -> Result<Json<Requests>, Problem> {
     let use_case = query.use_case.map(|name| app.use_case(&name)).transpose()?;
+    let outcome = forms::outcome(query.outcome.as_deref().unwrap_or_default())?;
     let limit = query.limit.unwrap_or(ROWS).clamp(1, ROWS_MAX - 1);
     app.settle_reads().await;
     let filter = RequestFilter {
         use_case: use_case.map(|it| it.name().clone()),
-        outcome: query.outcome.filter(|it| !it.is_empty()),
+        outcome: outcome.map(|it| it.as_str().to_owned()),
         text: query.text,
         before: query.before,
         from: None,

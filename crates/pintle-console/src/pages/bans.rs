@@ -39,7 +39,7 @@ pub(crate) async fn show(State(app): State<App>, Extension(caller): Extension<Ca
         } @else {
             div.card.flush {
                 div.table-wrap tabindex="0" role="region" aria-label="Bans" {
-                    table {
+                    table.cards {
                         caption.sr { "Bans, newest first" }
                         thead { tr {
                             th scope="col" { "Banned" } th scope="col" { "State" } th scope="col" { "For" }
@@ -58,8 +58,8 @@ fn row(view: &View, ban: &Ban) -> Markup {
     html! {
         tr id=(ban.id) {
             th scope="row" { code { (ban.target.name()) } div.sub { (words::capital(ban.target.kind())) } }
-            td { (parts::state_chip(api::bans::state(ban, view.now))) }
-            td {
+            td data-label="State" { (parts::ban_chip(api::bans::state(ban, view.now))) }
+            td data-label="For" {
                 @match &ban.use_case {
                     Some(name) => {
                         a href={ "/console/use-cases/" (name) } { (view.title_of(name.as_str())) }
@@ -75,9 +75,9 @@ fn row(view: &View, ban: &Ban) -> Markup {
                     }
                 }
             }
-            td { (ban.reason) div.sub { "Ask " (ban.owner) } }
-            td.nowrap { (view.time(ban.starts_at)) }
-            td.nowrap {
+            td.wide data-label="Reason" { (ban.reason) div.sub { "Ask " (ban.owner) } }
+            td.nowrap data-label="From" { (view.time(ban.starts_at)) }
+            td.nowrap data-label="Until" {
                 @match ban.lifted_at { Some(at) => { "lifted " (view.time(at)) }, None => (view.time(ban.ends_at)) }
             }
         }

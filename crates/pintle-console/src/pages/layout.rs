@@ -54,7 +54,7 @@ pub(crate) fn page(
             body {
                 a.skip href="#main" { "Skip to the content" }
                 div.frame {
-                    header.side {
+                    header.side { div.stays {
                         a.brand href="/console" { (icons::mark()) span { "Pintle" } }
                         nav aria-label="Main" {
                             ul {
@@ -76,7 +76,7 @@ pub(crate) fn page(
                             }
                             p.keys { kbd { "?" } " shows the keyboard shortcuts" }
                         }
-                    }
+                    } }
                     div.content {
                         (notices(process))
                         main id="main" tabindex="-1" { (body) }

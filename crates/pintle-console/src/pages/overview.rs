@@ -64,8 +64,10 @@ pub(crate) async fn show(
         @if data.is_first_time { (first_steps(&view)) }
         (tiles(&data.today))
         div.columns.wide-left {
-            div.stack { (spend(&view, &data)) (matrix(&data.today)) }
-            div.stack { (bars(&view, &data)) (stops(&data.today)) }
+            (spend(&view, &data))
+            (bars(&view, &data))
+            (matrix(&data.today))
+            (stops(&data.today))
         }
         (placements(&view))
     };
@@ -102,7 +104,7 @@ fn tiles(today: &Overview) -> Markup {
             ul.tiles {
                 (tile(&icons::list(), "Requests", all, &format!("/console/requests?day={day}"), "today"))
                 (tile(&icons::stop(), "Stopped", outcome_count(today, Outcome::Refused), &by(Outcome::Refused),
-                    "by a rule or budget"))
+                    "refused by Pintle"))
                 (tile(&icons::cross(), "Failed", outcome_count(today, Outcome::Failed), &by(Outcome::Failed),
                     "something broke"))
                 (tile(&icons::question(), "Unpriced", today.unpriced,
@@ -156,11 +158,9 @@ fn bars(view: &View, data: &Data) -> Markup {
                 @for state in states.iter().take(BARS) {
                     @if let Scope::UseCase(name) = &state.scope {
                         li {
-                            div.bar-head {
-                                a href={ "/console/use-cases/" (name) } { (view.title_of(name.as_str())) }
-                                span.nowrap { (parts::budget_figure(view, state)) }
-                            }
+                            a href={ "/console/use-cases/" (name) } { (view.title_of(name.as_str())) }
                             (parts::budget_bar(view, state))
+                            div.sub { (parts::budget_figure(view, state)) }
                         }
                     }
                 }
@@ -192,14 +192,14 @@ fn matrix(today: &Overview) -> Markup {
                     table.matrix {
                         caption.sr { "Requests today by zone and data class" }
                         thead { tr {
-                            th scope="col" { "Zone" }
-                            @for class in DataClass::ALL { th.num scope="col" { (words::class(*class)) } }
+                            th scope="col" { "Class" }
+                            @for zone in Zone::ALL { th.num scope="col" { (words::zone(*zone)) } }
                         } }
                         tbody {
-                            @for zone in Zone::ALL {
+                            @for class in DataClass::ALL {
                                 tr {
-                                    th scope="row" { (parts::zone_label(*zone)) }
-                                    @for class in DataClass::ALL {
+                                    th scope="row" { (parts::class_chip(*class)) }
+                                    @for zone in Zone::ALL {
                                         @let n = count(*zone, *class);
                                         td class={ "num heat-" (heat(n, most)) } {
                                             @if n > 0 { (view::count(n)) } @else { span.muted { "0" } }
@@ -243,7 +243,7 @@ fn placements(view: &View) -> Markup {
         section.card aria-labelledby="placements" {
             h2 id="placements" { "Placements" }
             div.table-wrap tabindex="0" role="region" aria-label="Table of placements" {
-                table {
+                table.cards {
                     caption.sr { "Placements that the configuration defines" }
                     thead { tr {
                         th scope="col" { "Placement" }
@@ -256,18 +256,18 @@ fn placements(view: &View) -> Markup {
                     tbody {
                         @for it in &view.process.placements {
                             tr {
-                                th scope="row" {
+                                th.nowrap scope="row" {
                                     a href={ "/console/requests?text=" (it.placement.name) } { (it.placement.name) }
                                     div.sub {
                                         (it.placement.model)
                                         @if it.placement.provider.name() == "simulated" { " · simulated" }
                                     }
                                 }
-                                td { (parts::zone_label(it.placement.zone)) div.sub { (it.placement.region) } }
-                                td { (parts::class_chip(it.placement.clearance)) }
-                                td { (it.price) }
-                                td { (parts::state_chip(&it.health)) }
-                                td { code { (it.placement.source) } }
+                                td data-label="Zone" { (parts::zone_label(it.placement.zone)) div.sub { (it.placement.region) } }
+                                td data-label="Cleared up to" { (parts::class_chip(it.placement.clearance)) }
+                                td data-label="Price" { (it.price) }
+                                td data-label="State" { (parts::state_chip(&it.health)) }
+                                td.wide data-label="Defined at" { code { (it.placement.source) } }
                             }
                         }
                     }

@@ -9,7 +9,7 @@ use super::{
     view::{self, View},
     words,
 };
-use crate::api::budgets::used_percent;
+use crate::{api::budgets::used_percent, forms};
 
 /// A class with its bars.
 pub(crate) fn class_chip(class: DataClass) -> Markup {
@@ -45,6 +45,14 @@ pub(crate) fn state_chip(state: &str) -> Markup {
         _ => (icons::warn(), "careful"),
     };
     html! { span class={ "chip " (tone) } { (icon) (words::capital(state)) } }
+}
+
+/// A ban's state: while it is active it stops people, so it does not look like a health that is good.
+pub(crate) fn ban_chip(state: &str) -> Markup {
+    match state {
+        "active" => html! { span.chip.stopped { (icons::stop()) "Active" } },
+        other => state_chip(other),
+    }
 }
 
 pub(crate) fn simulated_chip() -> Markup {
@@ -93,7 +101,7 @@ pub(crate) fn budget_figure(view: &View, state: &BudgetState) -> Markup {
 
 /// Big figure, bar, what is held, when it renews, and where it is heading.
 pub(crate) fn budget_summary(view: &View, state: &BudgetState) -> Markup {
-    let (month, renews) = (view.month(state.period.start), view.day(state.period.end));
+    let renews = view.day(state.period.end);
     html! {
         p.figure {
             span.big { (view.money(state.posted)) }
@@ -101,11 +109,10 @@ pub(crate) fn budget_summary(view: &View, state: &BudgetState) -> Markup {
         }
         (budget_bar(view, state))
         p.muted {
-            (month)
             @match used_percent(state) {
-                Some(0) if state.posted > Amount::ZERO => { " · less than 1% used · renews " (renews) },
-                Some(percent) => { " · " (percent) "% used · renews " (renews) },
-                None => { " · no hard limit · counts anew from " (renews) },
+                Some(0) if state.posted > Amount::ZERO => { "Less than 1% used · renews " (renews) },
+                Some(percent) => { (percent) "% used · renews " (renews) },
+                None => { "No hard limit · counts anew from " (renews) },
             }
             @if state.held > Amount::ZERO {
                 " · " (view.money(state.held)) " held for requests on their way"
@@ -139,16 +146,19 @@ pub(crate) fn row_cost(view: &View, row: &RequestRow) -> Markup {
     }
 }
 
-/// Whether a request without a cost was sent all the same: then its price is what is not known.
+/// Whether it was sent. Without a cost all the same, its price is what is not known. What was refused
+/// was not sent, unless it is its answer that was held back.
 pub(crate) fn was_sent(row: &RequestRow) -> bool {
-    row.placement.is_some() && row.outcome != Outcome::Refused.as_str()
+    let is_refused = row.outcome == Outcome::Refused.as_str();
+    let is_answer_refused = row.code.as_deref() == Some("answer_refused");
+    row.placement.is_some() && (row.cost_nanos.is_some() || !is_refused || is_answer_refused)
 }
 
 /// The table of requests, newest first.
 pub(crate) fn request_table(view: &View, rows: &[RequestRow], caption: &str, with_use_case: bool) -> Markup {
     html! {
         div.table-wrap tabindex="0" role="region" aria-label=(caption) {
-            table {
+            table.cards.compact {
                 caption { span.sr { (caption) ". " } span.muted { "Times in " (view.zone_name()) } }
                 thead { tr {
                     th scope="col" { "Request" }
@@ -177,17 +187,17 @@ fn request_row(view: &View, row: &RequestRow, with_use_case: bool) -> Markup {
             th scope="row" { a.mono href={ "/console/requests/" (row.id) } { (row.id.short()) } }
             td.nowrap { (view.short_time(row.at_ms)) }
             @if with_use_case {
-                td { a href={ "/console/use-cases/" (row.use_case) } { (view.title_of(&row.use_case)) } }
+                td.wide { a href={ "/console/use-cases/" (row.use_case) } { (view.title_of(&row.use_case)) } }
             }
             td {
-                @match words::parse_outcome(&row.outcome) {
-                    Some(outcome) => (outcome_chip(outcome)),
-                    None => (row.outcome),
+                @match forms::outcome(&row.outcome) {
+                    Ok(Some(outcome)) => (outcome_chip(outcome)),
+                    _ => (row.outcome),
                 }
                 @if let Some(code) = &row.code { div.sub { (words::code(code)) } }
             }
-            td { @match class { Some(class) => (class_chip(class)), None => { span.muted { "not known" } } } }
-            td {
+            td { @match class { Some(class) => (class_chip(class)), None => { span.muted { "class not known" } } } }
+            td.nowrap data-label="Went to" {
                 @match &row.placement {
                     Some(placement) if was_sent(row) => {
                         (placement)
@@ -196,8 +206,8 @@ fn request_row(view: &View, row: &RequestRow, with_use_case: bool) -> Markup {
                     _ => { span.muted { "nowhere" } }
                 }
             }
-            td.num { (row_cost(view, row)) }
-            td.num { (view::duration(took)) }
+            td.num data-label="Cost" { (row_cost(view, row)) }
+            td.num.spare { (view::duration(took)) }
         }
     }
 }

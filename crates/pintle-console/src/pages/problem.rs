@@ -23,13 +23,19 @@ fn body(problem: &Problem) -> Markup {
 
 /// A whole page: within the frame for somebody who is signed in.
 pub(crate) fn page(app: &App, caller: Option<&Caller>, problem: &Problem, id: &str) -> Markup {
-    let reference = html! { p.muted { "Reference " code { (id) } } };
+    // The log says more under this id, where Pintle itself failed; elsewhere it would only be noise.
+    let reference = html! {
+        @if problem.status.is_server_error() { p.muted { "Reference " code { (id) } } }
+    };
     match caller {
         Some(caller) => {
-            let body = html! { (body(problem)) p { a href="/console" { "Go to the overview" } } (reference) };
+            let body = html! { (body(problem)) (reference) p { a href="/console" { "Go to the overview" } } };
             layout::page(app, &app.parts.process.view(), caller, Here::Elsewhere, problem.title, &body)
         }
-        None => layout::outside(app, problem.title, &html! { (body(problem)) (reference) }),
+        None => {
+            let way = html! { p { a href="/console/sign-in" { "How to sign in" } } };
+            layout::outside(app, problem.title, &html! { (body(problem)) (reference) (way) })
+        }
     }
 }
 

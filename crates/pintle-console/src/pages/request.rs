@@ -5,7 +5,7 @@ use axum::{
     extract::{Path, State},
 };
 use maud::{Markup, html};
-use pintle_core::{BanId, Name, RequestId};
+use pintle_core::{Name, RequestId};
 use pintle_ledger::{Outcome, RequestRecord};
 use pintle_registry::Owner;
 
@@ -110,7 +110,7 @@ pub(crate) fn destination(record: &RequestRecord) -> Markup {
 pub(crate) fn cost(view: &View, record: &RequestRecord) -> Markup {
     html! {
         @match &record.entry {
-            None => { span.muted { "nothing, since nothing was sent" } },
+            None => { span.muted { "nothing was sent" } },
             Some(entry) => {
                 @match entry.cost {
                     Some(cost) => (view.money(cost)),
@@ -130,28 +130,29 @@ struct Why {
 }
 
 fn explain(view: &View, rule: &str) -> Why {
-    if let Some(ban) = rule.strip_prefix("ban:").and_then(|id| id.parse::<BanId>().ok()) {
-        let found = view.ban(ban);
+    if let Some(short) = rule.strip_prefix("ban:") {
+        let found = view.ban(short);
         return Why {
             title: found.map_or_else(|| "A ban".to_owned(), |ban| format!("`{}` is banned", ban.target)),
             guidance: found.map(|ban| ban.reason.clone()),
             owner: found.map(|ban| ban.owner.clone()),
-            link: format!("/console/bans#{ban}"),
+            link: found.map_or_else(|| "/console/bans".to_owned(), |ban| format!("/console/bans#{}", ban.id)),
         };
     }
-    let found = view.rule(rule);
-    let title = match (found.and_then(|rule| rule.title.clone()), rule) {
-        (Some(title), _) => title,
-        (None, "unpriced") => "The placement has no known price".to_owned(),
-        (None, rule) => words::capital(&rule.replace(['_', '-'], " ")),
-    };
-    Why {
-        title,
-        guidance: found.and_then(|rule| rule.guidance.clone()),
-        owner: found.and_then(|rule| rule.owner.clone()),
-        link: found
-            .map_or_else(|| "/console/rules".to_owned(), |rule| format!("/console/rules#rule-{}", rule.id)),
+    if let Some(found) = view.rule(rule) {
+        return Why {
+            title: found.title.clone().unwrap_or_else(|| found.id.clone()),
+            guidance: found.guidance.clone(),
+            owner: found.owner.clone(),
+            link: format!("/console/rules#rule-{}", found.id),
+        };
     }
+    let (title, guidance) = match words::own_rule(rule) {
+        Some((title, guidance)) => (title.to_owned(), Some(guidance.to_owned())),
+        // The rule has gone since, with a newer version of the policies.
+        None => (words::capital(&rule.replace(['_', '-'], " ")), None),
+    };
+    Why { title, guidance, owner: None, link: "/console/rules".to_owned() }
 }
 
 /// A rule's name with a link to it and its title beside.
@@ -166,13 +167,6 @@ fn short_rule(rule: &str) -> &str {
 
 /// Why there was no answer, and what can be done now.
 fn why(view: &View, record: &RequestRecord) -> Markup {
-    let mut rules: Vec<&str> = Vec::new();
-    for rule in record.candidates.iter().filter(|it| !it.allowed).flat_map(|it| &it.rules) {
-        if !rules.contains(&&**rule) {
-            rules.push(rule);
-        }
-    }
-    let is_by_rule = record.outcome == Outcome::Refused && record.candidates.iter().all(|it| !it.allowed);
     let title = match (&record.code, record.outcome) {
         (Some(code), _) => words::code(code),
         (None, outcome) => words::outcome(outcome).to_owned(),
@@ -181,9 +175,9 @@ fn why(view: &View, record: &RequestRecord) -> Markup {
         section.card.stop aria-labelledby="why" {
             h2 id="why" { (title) }
             p { (meaning(record)) }
-            @if is_by_rule && !rules.is_empty() {
+            @if !record.stopped_by.is_empty() {
                 ul.rules {
-                    @for rule in rules.iter().map(|rule| explain(view, rule)) {
+                    @for rule in record.stopped_by.iter().map(|rule| explain(view, rule)) {
                         li {
                             h3 { a href=(rule.link) { (view::code_in(&rule.title)) } }
                             @if let Some(guidance) = &rule.guidance { p { (guidance) } }
@@ -192,7 +186,7 @@ fn why(view: &View, record: &RequestRecord) -> Markup {
                     }
                 }
             }
-            (ways(view, record, is_by_rule))
+            (ways(view, record))
         }
     }
 }
@@ -214,24 +208,32 @@ fn meaning(record: &RequestRecord) -> &'static str {
     }
 }
 
-fn ways(view: &View, record: &RequestRecord, is_by_rule: bool) -> Markup {
+fn ways(view: &View, record: &RequestRecord) -> Markup {
     if record.outcome != Outcome::Refused {
         return html! {};
     }
     let draft = view.snapshot.use_case(&record.use_case).map(|it| &it.draft);
-    let budget = record.code.as_deref() == Some("budget_exceeded");
+    let sheet = format!("/console/use-cases/{}", record.use_case);
+    let is_auto = &*record.model == "auto";
     html! {
         h3 { "Ways forward" }
         ul.ways {
-            @if is_by_rule && record.findings_total > 0 {
-                li { "Take out what was found (listed below, by place) and send it again" }
-            }
-            @if record.code.as_deref() == Some("banned") {
-                li { "Ask for another model, or for " code { "auto" } }
-            }
-            @if budget {
-                li { "Ask for a shorter answer with " code { "max_tokens" } ", so that less is held" }
-                li { a href={ "/console/use-cases/" (record.use_case) } { "See how full the budget is" } " and when it renews" }
+            @match record.code.as_deref().unwrap_or_default() {
+                "policy_refused" => {
+                    @if !is_auto { li { "Ask for " code { "auto" } ", so that a placement that may take it is looked for" } }
+                    @if record.findings_total > 0 { li { "Take out what was found (listed below, by place) and send it again" } }
+                },
+                "banned" | "unpriced" => { li { "Ask for another model, or for " code { "auto" } } },
+                "model_not_found" => {
+                    li { "Ask for " code { "auto" } ", or for a model that " code { "GET /v1/models" } " lists" }
+                },
+                "stage_refused" => { li { a href=(sheet) { "See the use case's stage and owners" } } },
+                "answer_refused" => { li { "Ask again without the details that the answer may not hold" } },
+                "budget_exceeded" => {
+                    li { "Ask for a shorter answer with " code { "max_tokens" } ", so that less is held" }
+                    li { a href=(sheet) { "See how full the budget is" } " and when it renews" }
+                },
+                _ => {},
             }
             @if let Some(draft) = draft {
                 li { "Ask " (mail(&draft.business_owner, record.id, &record.use_case)) ", the business owner" }

@@ -156,7 +156,7 @@ pub(crate) fn findings(findings: &[&Finding], caption: &str) -> Markup {
     html! {
         @if !groups.is_empty() {
             div.table-wrap tabindex="0" role="region" aria-label=(caption) {
-                table.tight {
+                table.tight.cards {
                     caption.sr { (caption) }
                     thead { tr {
                         th scope="col" { "Found" } th scope="col" { "Where" }
@@ -166,12 +166,12 @@ pub(crate) fn findings(findings: &[&Finding], caption: &str) -> Markup {
                         @for ((class, path, kind), seen) in &groups {
                             tr {
                                 th scope="row" { @if seen.count > 1 { (seen.count) " × " } (words::kind(kind)) }
-                                td {
+                                td.wide data-label="Where" {
                                     @if let Some(index) = seen.message { "Message " (u64::from(index) + 1) " · " }
                                     code { (path) }
                                 }
-                                td { (parts::class_chip(class.0)) }
-                                td.num { (seen.confidence) "%" }
+                                td data-label="Class" { (parts::class_chip(class.0)) }
+                                td.num data-label="Certainty" { (seen.confidence) "%" }
                             }
                         }
                     }
@@ -187,7 +187,7 @@ fn decide(view: &View, record: &RequestRecord) -> Markup {
             p { "No placement came into question." }
         } @else {
             div.table-wrap tabindex="0" role="region" aria-label="Placements considered" {
-                table.tight {
+                table.tight.cards {
                     caption.sr { "Placements considered, and what the rules said" }
                     thead { tr {
                         th scope="col" { "Placement" } th scope="col" { "Verdict" } th scope="col" { "Rules" }
@@ -206,7 +206,7 @@ fn candidate_row(view: &View, candidate: &Candidate) -> Markup {
     html! {
         tr {
             th scope="row" { (candidate.placement) div.sub { (words::zone(candidate.zone)) } }
-            td {
+            td.wide data-label="Verdict" {
                 @if candidate.allowed {
                     span.chip.good { (icons::ok()) "Allowed" }
                     @if let Some(applied) = candidate.applied { div.sub { "with " (words::applied(applied)) } }
@@ -214,7 +214,7 @@ fn candidate_row(view: &View, candidate: &Candidate) -> Markup {
                     span.chip.stopped { (icons::stop()) "Refused" }
                 }
             }
-            td {
+            td.wide data-label="Rules" {
                 @for (index, rule) in candidate.rules.iter().enumerate() {
                     @if index > 0 { ", " }
                     (request::rule_link(view, rule))

@@ -20,8 +20,6 @@ use crate::{
 };
 
 const ROWS: usize = 50;
-/// Rows looked through for a page whose filter the database does not know.
-const LOOKED_THROUGH: u32 = 1_000;
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
@@ -109,7 +107,7 @@ async fn find(view: &View, search: &Search) -> Result<Found, Problem> {
     let use_case = Some(&search.use_case).filter(|name| !name.is_empty());
     let filter = RequestFilter {
         use_case: use_case.map(|name| view.app.use_case(name)).transpose()?.map(|it| it.name().clone()),
-        outcome: Some(search.outcome.clone()).filter(|outcome| !outcome.is_empty()),
+        outcome: forms::outcome(&search.outcome)?.map(|it| it.as_str().to_owned()),
         text: Some(search.text.clone()),
         before,
         from: day.map(|(from, _)| RequestId::lower_bound(from)),
@@ -178,7 +176,7 @@ fn form(view: &View, search: &Search) -> Markup {
                 label for="outcome" { "Outcome" }
                 select id="outcome" name="outcome" {
                     option value="" { "All" }
-                    @for outcome in words::OUTCOMES {
+                    @for outcome in forms::OUTCOMES {
                         option value=(outcome.as_str()) selected[search.outcome == outcome.as_str()] {
                             (words::outcome(outcome))
                         }

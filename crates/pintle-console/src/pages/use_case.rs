@@ -190,10 +190,10 @@ fn terms(use_case: &UseCase) -> Markup {
                     @if draft.transformations.is_empty() { "Nothing: content goes as it is, or not at all" }
                     @for it in &draft.transformations { div { (words::transformation(*it)) } }
                 } }
-                div { dt { "Placement" } dd { (words::objective(draft.objective)) } }
+                div { dt { "Choice of placement" } dd { (words::objective(draft.objective)) } }
                 div { dt { "Value expected" } dd { (optional(&draft.value_hypothesis)) } }
-                div { dt { "Before" } dd { (optional(&draft.baseline)) } }
-                div { dt { "Would end it" } dd { (optional(&draft.kill_criterion)) } }
+                div { dt { "Baseline" } dd { (optional(&draft.baseline)) } }
+                div { dt { "Kill criterion" } dd { (optional(&draft.kill_criterion)) } }
                 div { dt { "Next review" } dd {
                     @match &draft.review_on {
                         Some(day) => { time datetime=(day) { (long_day(day)) } },
@@ -219,7 +219,7 @@ fn keys(view: &View, data: &Data) -> Markup {
                 p.muted { "It has no key yet. Make one with " code { "pintle key create --use-case " (name) } "; it is shown once." }
             } @else {
                 div.table-wrap tabindex="0" role="region" aria-label="Table of keys" {
-                    table {
+                    table.cards {
                         caption.sr { "Keys of this use case" }
                         thead { tr {
                             th scope="col" { "Key" } th scope="col" { "Label" } th scope="col" { "State" }
@@ -229,10 +229,10 @@ fn keys(view: &View, data: &Data) -> Markup {
                             @for key in &data.keys {
                                 tr {
                                     th scope="row" { code { (key.prefix) "…" } }
-                                    td { @if key.label.is_empty() { span.muted { "none" } } @else { (key.label) } }
-                                    td { (parts::state_chip(key.state(view.now).as_str())) }
-                                    td.nowrap { (view.date(key.created_at)) }
-                                    td.nowrap {
+                                    td data-label="Label" { @if key.label.is_empty() { span.muted { "none" } } @else { (key.label) } }
+                                    td data-label="State" { (parts::state_chip(key.state(view.now).as_str())) }
+                                    td.nowrap data-label="Created" { (view.date(key.created_at)) }
+                                    td.nowrap data-label="Ends" {
                                         @match (key.revoked_at, key.expires_at) {
                                             (Some(at), _) => { "revoked " (view.date(at)) },
                                             (None, Some(at)) => (view.date(at)),

@@ -63,7 +63,7 @@ pub(crate) async fn show(
         } @else {
             div.card.flush {
                 div.table-wrap tabindex="0" role="region" aria-label="Use cases" {
-                    table {
+                    table.cards {
                         caption.sr { "Use cases" }
                         thead { tr {
                             th scope="col" { "Use case" }
@@ -109,19 +109,19 @@ fn row(view: &View, use_case: &UseCase, states: &[BudgetState], requests: Option
                 a href={ "/console/use-cases/" (use_case.name()) } { (use_case.draft.title) }
                 div.sub { code { (use_case.name()) } }
             }
-            td { (parts::stage_chip(use_case.stage)) }
-            td { (parts::class_chip(use_case.draft.data_class)) }
-            td.owners {
+            td data-label="Stage" { (parts::stage_chip(use_case.stage)) }
+            td data-label="Data class" { (parts::class_chip(use_case.draft.data_class)) }
+            td.owners data-label="Owners" {
                 (owner(&use_case.draft.business_owner))
                 div.sub { "IT: " (owner(&use_case.draft.it_owner)) }
             }
-            td.budget {
+            td.budget data-label="Budget" {
                 @if let Some(state) = states.iter().find(|state| state.scope == scope) {
                     div { (parts::budget_figure(view, state)) }
                     (parts::budget_bar(view, state))
                 }
             }
-            td.num { (view::count(requests.unwrap_or(0))) }
+            td.num data-label="Requests" { (view::count(requests.unwrap_or(0))) }
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use maud::{Markup, html};
-use pintle_core::{Amount, BanId, Currency, Timestamp};
+use pintle_core::{Amount, Currency, Timestamp};
 use pintle_registry::{Ban, Snapshot};
 
 use crate::{
@@ -59,10 +59,10 @@ impl View {
         self.stamp(at, "%-d %b %Y, %H:%M %Z")
     }
 
-    /// `24 Nov, 09:00:03`, for tables whose caption names the zone.
+    /// `09:00:03` over `24 Nov`, for tables whose caption names the zone.
     pub(crate) fn short_time(&self, at_ms: i64) -> Markup {
         let at = Timestamp::from_millisecond(at_ms).unwrap_or(Timestamp::UNIX_EPOCH);
-        self.stamp(at, "%-d %b, %H:%M:%S")
+        html! { (self.stamp(at, "%H:%M:%S")) div.sub { (self.day(at)) } }
     }
 
     /// `24 Nov 2026, 09:00:03 CET`.
@@ -95,8 +95,9 @@ impl View {
         self.process.rules.iter().find(|rule| rule.id == id)
     }
 
-    pub(crate) fn ban(&self, id: BanId) -> Option<&Arc<Ban>> {
-        self.snapshot.bans().iter().find(|ban| ban.id == id)
+    /// The ban that a record names by the last digits of its id.
+    pub(crate) fn ban(&self, short: &str) -> Option<&Arc<Ban>> {
+        self.snapshot.bans().iter().find(|ban| ban.id.short() == short)
     }
 
     /// The title of a use case, or its name when the register does not know it.

@@ -89,15 +89,6 @@ pub(crate) const fn outcome(outcome: Outcome) -> &'static str {
     }
 }
 
-/// The outcomes, in the order of the search form.
-pub(crate) const OUTCOMES: [Outcome; 5] =
-    [Outcome::Answered, Outcome::Refused, Outcome::Failed, Outcome::Cancelled, Outcome::InDoubt];
-
-/// The outcome that a row names.
-pub(crate) fn parse_outcome(name: &str) -> Option<Outcome> {
-    OUTCOMES.into_iter().find(|outcome| outcome.as_str() == name)
-}
-
 pub(crate) const fn scan(state: ScanState) -> &'static str {
     match state {
         ScanState::NotRun => "not scanned",
@@ -153,6 +144,33 @@ pub(crate) fn code(code: &str) -> String {
         other => return capital(&other.replace('_', " ")),
     };
     known.to_owned()
+}
+
+/// Title and guidance of a rule that stands in no policy file: the gateway's and the engine's own.
+pub(crate) fn own_rule(rule: &str) -> Option<(&'static str, &'static str)> {
+    Some(match rule {
+        "unpriced" => (
+            "The placement has no known price",
+            "Nobody has said what it costs, so nothing is sent there. Ask IT for a price.",
+        ),
+        "answer" => (
+            "The answer may not be given",
+            "It holds content that this use case may not receive, masked or not.",
+        ),
+        "clearance-floor" => (
+            "Nothing above a placement's clearance leaves",
+            "Use a model with a higher clearance, or take the sensitive parts out and send it again.",
+        ),
+        "policy-error" => (
+            "A rule that fails refuses",
+            "A rule could not be evaluated, so nothing was let through. The content is not at fault.",
+        ),
+        "no-permit" => (
+            "What no rule permits is refused",
+            "No rule forbids it, but none permits it either. Ask for a rule that does.",
+        ),
+        _ => return None,
+    })
 }
 
 /// A detector's type: `us_ssn` → "US SSN".

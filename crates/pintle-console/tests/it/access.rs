@@ -19,7 +19,6 @@ fn example(route: &Route) -> String {
         .replace("{id}", "req_00000000000070008000000000000001")
         .replace("{scope}", "organisation")
         .replace("{file}", "console.css")
-        .replace("{*rest}", "no/such/thing")
 }
 
 fn committed() -> BTreeSet<String> {
@@ -75,6 +74,29 @@ async fn every_route_with_an_unknown_method_stays_closed() {
             assert!(closed.contains(&answer.status), "{method} {}: {}", route.path, answer.status);
         }
     }
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_not_there_for_anybody() {
+    let it = support::seeded().await;
+    for path in ["/console/nothing", "/console/use-cases/a/b", "/admin", "/admin/api/nothing", "/nowhere"] {
+        for who in [As::Nobody, As::Browser("ses_wrong"), As::Token("wrong"), As::Token(TOKEN)] {
+            for method in ["GET", "POST"] {
+                let answer = call(&it.router, who, method, path, "").await;
+                assert_eq!(answer.status, StatusCode::NOT_FOUND, "{method} {path}");
+                assert!(!answer.text.contains("Nordwind"), "{method} {path} says whose this is");
+                if path.starts_with("/console") {
+                    assert!(answer.text.contains("There is no page"), "{method} {path}");
+                } else {
+                    assert_eq!(answer.json()["type"], "/docs/errors#not-found", "{method} {path}");
+                }
+            }
+        }
+    }
+    let request = Request::get("/nowhere").header(header::ACCEPT, "text/html").body(Body::empty()).unwrap();
+    let answer = send(&it.router, request).await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND);
+    assert_eq!(answer.header("content-type"), "text/html; charset=utf-8");
 }
 
 #[tokio::test]

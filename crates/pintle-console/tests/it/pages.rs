@@ -261,6 +261,7 @@ async fn a_bad_search_says_which_field() {
         ("day=yesterday", "write the day as 2026-11-24"),
         ("before=x", "is not a request id"),
         ("price=high", "use <code>unpriced</code>"),
+        ("outcome=nonsense", "use <code>answered</code>, <code>refused</code>, <code>failed</code>"),
         ("colour=red", "unknown field <code>colour</code>"),
     ] {
         let path = format!("/console/requests?{query}");

@@ -213,6 +213,8 @@ fn today(it: &Fixture) {
         candidate("cloud-mini", false, &["clearance", "restricted-on-premises"]),
         candidate("onprem-assistant", false, &["use-case-class"]),
     ];
+    refused.stopped_by =
+        ["use-case-class", "clearance", "restricted-on-premises"].map(std::sync::Arc::from).into();
     stopped(it, refused, Outcome::Refused, 403, "policy_refused");
 
     let mut full = record(it, at(BUDGET), "customer-replies", DataClass::Internal);
@@ -236,8 +238,10 @@ fn today(it: &Fixture) {
     stopped(it, gone, Outcome::Cancelled, 499, "client_gone");
 
     let mut banned = record(it, at(BANNED), "customer-replies", DataClass::Internal);
-    let ban = it.registry.snapshot().bans()[0].id;
+    // As the gateway names it: by the last digits.
+    let ban: Arc<str> = format!("ban:{}", it.registry.snapshot().bans()[0].id.short()).into();
     banned.model = "cloud-large".into();
-    banned.candidates = vec![candidate("cloud-large", false, &[&format!("ban:{ban}")])];
+    banned.candidates = vec![candidate("cloud-large", false, &[&ban])];
+    banned.stopped_by = vec![ban];
     stopped(it, banned, Outcome::Refused, 403, "banned");
 }

@@ -1,6 +1,6 @@
 //! Decision tables as a security team meets them: what a failing case and a mistake in the table read like.
 
-use pintle_policy::run_tests;
+use pintle_policy::{run_tests, untested_in_all};
 
 use crate::support::default_engine;
 
@@ -131,4 +131,21 @@ rules = ["stage-idea"]
     assert_eq!(report.cases[0].line, 2);
     assert!(report.untested.iter().any(|id| &**id == "clearance"));
     assert!(!report.untested.iter().any(|id| &**id == "stage-idea"));
+}
+
+#[test]
+fn what_one_table_leaves_out_another_may_name() {
+    let table = |action: &str, stage: &str, rule: &str| {
+        let text = format!(
+            "[[case]]\nname = \"a\"\naction = \"{action}\"\nuse_case = {{ stage = \"{stage}\", \
+             data_class = \"internal\" }}\nexpect = \"refuse\"\nrules = [\"{rule}\"]\n"
+        );
+        run_tests(&default_engine(), &text, "team.toml").unwrap()
+    };
+    let reports = [table("call", "idea", "stage-idea"), table("call", "retired", "stage-retired")];
+    let untested = untested_in_all(&reports);
+    assert_eq!(untested.len() + 2, 9, "{untested:?}");
+    assert!(!untested.iter().any(|id| id.starts_with("stage-")), "{untested:?}");
+    assert_eq!(untested_in_all(&reports[..1]), reports[0].untested);
+    assert!(untested_in_all(&[]).is_empty());
 }

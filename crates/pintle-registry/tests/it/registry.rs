@@ -6,7 +6,7 @@ use pintle_core::{DataClass, ManualClock, Name, PriceCard, Pricing, Stage, Times
 use pintle_db::Database;
 use pintle_registry::{
     KeyState, NewBan, Placement, PresentedKey, Provider, Registry, RegistryError, Sessions, Timeouts,
-    UseCaseDraft, seed_demo,
+    UseCaseDraft, claim, seed_demo,
 };
 
 struct Fixture {
@@ -170,4 +170,36 @@ async fn the_sample_organisation_is_labelled_and_seeded_once() {
     let stages: std::collections::BTreeSet<_> = snapshot.use_cases().map(|it| it.stage).collect();
     assert_eq!(stages.len(), 4);
     assert!(snapshot.use_cases().all(|it| it.is_demo));
+}
+
+#[tokio::test]
+async fn a_data_folder_belongs_to_the_demonstration_or_to_an_organisation() {
+    for is_demo in [true, false] {
+        let it = fixture().await;
+        claim(&it.database, is_demo).await.unwrap();
+        claim(&it.database, is_demo).await.unwrap();
+        let error = claim(&it.database, !is_demo).await.unwrap_err();
+        let folder = it.folder.path().display().to_string();
+        assert!(error.to_string().contains(&folder), "{error}");
+        assert!(matches!(error, RegistryError::Conflict(_)), "{error}");
+        assert_eq!(
+            error.to_string().contains("delete"),
+            is_demo,
+            "nobody is told to delete own data: {error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_folder_that_nobody_claimed_belongs_to_whoever_its_use_cases_belong_to() {
+    let demo = fixture().await;
+    seed_demo(&demo.registry).await.unwrap();
+    demo.registry.create_use_case("cli", draft("tried-out"), Stage::Idea, false).await.unwrap();
+    assert!(matches!(claim(&demo.database, false).await, Err(RegistryError::Conflict(_))));
+    claim(&demo.database, true).await.unwrap();
+
+    let own = fixture().await;
+    own.registry.create_use_case("cli", draft("replies"), Stage::Idea, false).await.unwrap();
+    assert!(matches!(claim(&own.database, true).await, Err(RegistryError::Conflict(_))));
+    claim(&own.database, false).await.unwrap();
 }

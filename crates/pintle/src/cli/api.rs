@@ -102,6 +102,13 @@ fn flag_of(field: &str) -> String {
     }
 }
 
+/// A link to sign in with.
+#[derive(Deserialize)]
+pub(crate) struct SetupLink {
+    /// Where it leads on the server: `/console/set-up?token=…`.
+    pub(crate) path: String,
+}
+
 /// A key to be made.
 #[derive(Debug, Serialize)]
 pub(crate) struct NewKeyBody<'a> {

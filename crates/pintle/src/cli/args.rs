@@ -19,8 +19,9 @@ use super::values::{Budget, Moment, Period, Scope};
     version,
     max_term_width = 100,
     disable_help_subcommand = true,
-    after_help = "Environment: PINTLE_CONFIG, PINTLE_DATA, PINTLE_LISTEN and PINTLE_PUBLIC_URL stand for the \
-                  flags; a flag wins.\n\
+    after_help = "Environment: PINTLE_CONFIG, PINTLE_DATA and PINTLE_LISTEN stand for the flags; a flag wins. \
+                  PINTLE_PUBLIC_URL is the address that people see in links, PINTLE_LOG what is logged, such \
+                  as debug.\n\
                   Exit codes: 0 ok, 1 failure, 2 usage, 3 configuration, 4 not authorised, 5 not found, \
                   6 conflict, 7 no server.\n\n\
                   Examples:\n  pintle                       the demonstration, or ./pintle.toml\n  \
@@ -76,6 +77,12 @@ pub(crate) enum Command {
     /// Show whether the server runs, and with what
     #[command(after_help = "Example:\n  pintle status --json")]
     Status,
+    /// Print a one-time link to sign in to the console with
+    #[command(
+        after_help = "The link works once, for 15 minutes, on the server's own machine. It alone goes to standard \
+                      output.\n\nExample:\n  pintle setup-link"
+    )]
+    SetupLink,
     /// Check and explain the configuration
     #[command(subcommand, after_help = "Example:\n  pintle config check pintle.toml")]
     Config(ConfigCommand),
@@ -95,7 +102,7 @@ pub(crate) enum Command {
     #[command(after_help = "Days are those of the organisation's time zone.\n\n\
                       Example:\n  pintle usage --by placement --from 2026-11-01 --to 2026-11-30")]
     Usage(UsageArgs),
-    /// Policies: test and list them
+    /// Policies: test, list and export them
     #[command(subcommand, after_help = "Example:\n  pintle policy test decisions.toml")]
     Policy(PolicyCommand),
     /// Print a completion script for a shell
@@ -365,6 +372,9 @@ pub(crate) struct BanArgs {
     /// A use case that it spares; may be repeated
     #[arg(long = "except", value_name = "NAME", conflicts_with = "use_case")]
     pub(crate) exceptions: Vec<Name>,
+    /// Also when no placement is configured that it would stop
+    #[arg(long)]
+    pub(crate) anyway: bool,
 }
 
 /// What usage is added up by.
@@ -407,4 +417,17 @@ pub(crate) enum PolicyCommand {
     /// List the rules that the configuration's policies contain
     #[command(after_help = "Needs no server.\n\nExample:\n  pintle policy list")]
     List,
+    /// Write the built-in policies into a folder, to make them your own
+    #[command(
+        after_help = "Writes the *.cedar files, their schema and their decision table. Needs no server.\n\n\
+                      Example:\n  pintle policy export policies"
+    )]
+    Export {
+        /// The folder; it is made if need be
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+        /// Overwrite files that are there
+        #[arg(long)]
+        force: bool,
+    },
 }

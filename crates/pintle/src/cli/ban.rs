@@ -1,8 +1,10 @@
 //! `pintle ban`: add, list, lift.
 
+use std::collections::BTreeSet;
+
 use http::Method;
 use pintle_core::{Clock, SystemClock};
-use pintle_registry::NewBan;
+use pintle_registry::{BanTarget, NewBan};
 use serde_json::{Value, json};
 
 use super::{
@@ -42,6 +44,9 @@ async fn add(args: BanArgs, client: &AdminClient, output: &Output) -> Result<(),
             hint: "give `--until` a later time".to_owned(),
         });
     }
+    if !args.anyway {
+        is_configured(&args.target, &client.get("/admin/api/status").await?)?;
+    }
     let ban = NewBan {
         target: args.target,
         use_case: args.use_case,
@@ -56,6 +61,32 @@ async fn add(args: BanArgs, client: &AdminClient, output: &Output) -> Result<(),
         return output.json(&made);
     }
     output.line(&format!("{}: banned {} until {}", text(&made, "id"), ban.target, ban.ends_at))
+}
+
+/// A ban that stops nothing is mostly a slip of the finger, and whoever typed it believes to be safe.
+fn is_configured(target: &BanTarget, status: &Value) -> Result<(), CliError> {
+    // Placements are known by name, models and providers by the field of the same word.
+    let field = match target {
+        BanTarget::Placement(_) => "name",
+        BanTarget::Model(_) | BanTarget::Provider(_) => target.kind(),
+    };
+    let placements = status.get("placements").and_then(Value::as_array).into_iter().flatten();
+    let known: BTreeSet<&str> =
+        placements.filter_map(|placement| placement.get(field).and_then(Value::as_str)).collect();
+    if known.contains(target.name()) {
+        return Ok(());
+    }
+    let kind = target.kind();
+    let known: Vec<String> = known.into_iter().map(|name| format!("`{kind}:{name}`")).collect();
+    let there = match known.as_slice() {
+        [] => "no placement is configured".to_owned(),
+        [only] => format!("there is only {only}"),
+        several => format!("there are {}", several.join(", ")),
+    };
+    Err(CliError::NotFound {
+        message: format!("no {kind} `{}` is configured, so the ban would stop nothing", target.name()),
+        hint: format!("{there}; `--anyway` bans what is not configured yet"),
+    })
 }
 
 fn list(bans: &Value, output: &Output) -> Result<(), CliError> {

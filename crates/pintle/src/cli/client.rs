@@ -120,6 +120,11 @@ impl AdminClient {
         Ok((typed, value))
     }
 
+    /// The address of one of the server's pages.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
     fn unreachable(&self, reason: &str) -> CliError {
         CliError::Unreachable { url: format!("http://{}", self.address), reason: reason.to_owned() }
     }

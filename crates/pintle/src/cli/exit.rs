@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
+use pintle_policy::PolicyError;
+
 use crate::config::ConfigError;
 
 use super::api::ApiProblem;
@@ -47,6 +49,17 @@ pub(crate) enum CliError {
     /// The configuration is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A decision table cannot be read, or makes no sense.
+    #[error("{0}")]
+    Table(PolicyError),
+    /// What was named does not exist.
+    #[error("{message}")]
+    NotFound {
+        /// What is not there.
+        message: String,
+        /// What there is, and what to do.
+        hint: String,
+    },
     /// There is no server with this data folder.
     #[error("no pintle server is running with the data folder `{}`", .data.display())]
     NotRunning {
@@ -105,7 +118,8 @@ impl CliError {
     /// The exit code.
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            CliError::Usage { .. } => Exit::Usage,
+            CliError::Usage { .. } | CliError::Table(_) => Exit::Usage,
+            CliError::NotFound { .. } => Exit::NotFound,
             CliError::Config(_) => Exit::Config,
             CliError::NotRunning { .. } | CliError::Unreachable { .. } => Exit::Upstream,
             CliError::AdminFile { .. } => Exit::Auth,
@@ -119,7 +133,13 @@ impl CliError {
     /// What to do about it.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
-            CliError::Usage { hint, .. } => Some(hint.clone()),
+            CliError::Usage { hint, .. } | CliError::NotFound { hint, .. } => Some(hint.clone()),
+            // Most mistakes in a table bring a hint of their own.
+            CliError::Table(error) => error
+                .problems()
+                .iter()
+                .all(|problem| problem.hint.is_empty())
+                .then(|| "docs/policies.md shows how a decision table is written".to_owned()),
             CliError::Config(error) => error.hint().map(str::to_owned),
             CliError::NotRunning { data } => {
                 Some(format!("start one with `pintle serve --data {}`", data.display()))

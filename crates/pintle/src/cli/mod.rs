@@ -18,6 +18,7 @@ mod key;
 mod output;
 mod policy;
 mod probe;
+mod setup_link;
 mod status;
 mod usage;
 mod usecase;
@@ -90,6 +91,7 @@ fn run(cli: Cli, output: &Output) -> Result<ExitCode, CliError> {
         Command::Completions { shell } => completions::run(shell, output)?,
         Command::Doctor => block_on(doctor::run(&inputs, output))?,
         Command::Status => block_on(status::run(&client(&data)?, output))?,
+        Command::SetupLink => block_on(setup_link::run(&client(&data)?, output))?,
         Command::Usecase(command) => block_on(usecase::run(command, &client(&data)?, output))?,
         Command::Key(command) => block_on(key::run(command, &client(&data)?, output))?,
         Command::Budget(command) => block_on(budget::run(command, &client(&data)?, output))?,

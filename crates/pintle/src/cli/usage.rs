@@ -12,7 +12,7 @@ use super::{
 
 pub(crate) async fn run(args: &UsageArgs, client: &AdminClient, output: &Output) -> Result<(), CliError> {
     let (by, title) = match args.by {
-        GroupBy::UseCase => ("use_case", "USE CASE"),
+        GroupBy::UseCase => ("use-case", "USE CASE"),
         GroupBy::Placement => ("placement", "PLACEMENT"),
         GroupBy::Day => ("day", "DAY"),
     };

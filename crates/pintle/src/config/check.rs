@@ -44,7 +44,7 @@ pub(crate) fn check(
     let (scanner, mut watched) = words::check(&mut parsed, folder);
     let policy = policy(&mut parsed, folder, &mut watched);
     let placements = placements::check(&mut parsed, inputs, folder, &mut watched);
-    let explained = explain::rows(&parsed, inputs);
+    let explained = explain::rows(&parsed, inputs, &source);
     if let ConfigSource::File(path) = &source {
         watched.push(path.clone());
     }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{
+    ConfigSource,
     check::local_url,
     parse::Parsed,
     settings::{CONFIG, DATA, Inputs, LISTEN, Origin, PUBLIC_URL, SETTINGS},
@@ -22,10 +23,9 @@ pub(crate) struct Explained {
 }
 
 /// All settings in the order of the file's sections.
-pub(crate) fn rows(parsed: &Parsed, inputs: &Inputs) -> Vec<Explained> {
+pub(crate) fn rows(parsed: &Parsed, inputs: &Inputs, from: &ConfigSource) -> Vec<Explained> {
     let mut rows = Vec::new();
-    let (config, source) =
-        inputs.overriding(&CONFIG).unwrap_or_else(|| (parsed.source.name.clone(), Origin::Default));
+    let (config, source) = inputs.overriding(&CONFIG).unwrap_or_else(|| (from.to_string(), Origin::Default));
     rows.push(Explained { key: CONFIG.path.to_owned(), value: config, source });
     let (data, source) = inputs.data_folder();
     rows.push(Explained { key: DATA.path.to_owned(), value: data.display().to_string(), source });

@@ -47,7 +47,8 @@ use self::{
 
 /// The demonstration's configuration: a labelled sample organisation and simulated placements.
 pub(crate) const DEMO: &str = include_str!("../demo.toml");
-const DEMO_NAME: &str = "built-in demo.toml";
+/// The demonstration's configuration in messages that go on with a line number.
+const DEMO_FILE: &str = "built-in demo.toml";
 const FILE_MIB_MAX: u64 = 1;
 
 /// Where the server listens.
@@ -72,7 +73,7 @@ impl std::fmt::Display for ConfigSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             ConfigSource::File(path) => path.display().fmt(f),
-            ConfigSource::Demo => f.write_str(DEMO_NAME),
+            ConfigSource::Demo => f.write_str("built-in demonstration"),
         }
     }
 }
@@ -188,7 +189,10 @@ fn load_text(
     text: String,
     folder: &Path,
 ) -> Result<LoadedConfig, ConfigError> {
-    let parsed =
-        parse::parse(&SourceText { name: source.to_string(), text }).map_err(ConfigError::Invalid)?;
+    let name = match &source {
+        ConfigSource::File(path) => path.display().to_string(),
+        ConfigSource::Demo => DEMO_FILE.to_owned(),
+    };
+    let parsed = parse::parse(&SourceText { name, text }).map_err(ConfigError::Invalid)?;
     check::check(parsed, inputs, source, folder).map_err(ConfigError::Invalid)
 }

@@ -86,7 +86,7 @@ impl Fault {
             | Fault::Policy { hint, .. }
             | Fault::UnknownKind(_, hint) => hint.clone(),
             Fault::UnknownSecretKey | Fault::SecretVariableName => {
-                "write { env = \"OPENAI_API_KEY\" } with the name of a variable (capital letters, digits, `_`), or \
+                "write { env = \"PROVIDER_OPENAI_KEY\" } with the name of a variable (capital letters, digits, `_`), or \
                  { file = \"PATH\" }; never the secret itself"
                     .into()
             }

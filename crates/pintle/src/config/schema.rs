@@ -242,7 +242,7 @@ impl<'de> Deserialize<'de> for SecretSource {
             type Value = SecretSource;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("where the secret is found, such as { env = \"OPENAI_API_KEY\" }")
+                f.write_str("where the secret is found, such as { env = \"PROVIDER_OPENAI_KEY\" }")
             }
 
             fn visit_str<E: de::Error>(self, _: &str) -> Result<SecretSource, E> {

@@ -55,12 +55,19 @@ fn answer(listener: &TcpListener, status: u16, body: &str) -> Asked {
     Asked { line: line.trim_end().to_owned(), authorisation, body }
 }
 
+/// One command, several answers.
+fn exchanges(args: &[&str], answers: Vec<(u16, Value)>) -> (Run, Vec<Asked>) {
+    let sandbox = Sandbox::new();
+    let answers = answers.into_iter().map(|(status, body)| (status, body.to_string())).collect();
+    let server = stand_in(&sandbox, answers);
+    let run = sandbox.run(args);
+    (run, server.join().unwrap())
+}
+
 /// One command, one answer.
 fn exchange(args: &[&str], status: u16, body: &Value) -> (Run, Asked) {
-    let sandbox = Sandbox::new();
-    let server = stand_in(&sandbox, vec![(status, body.to_string())]);
-    let run = sandbox.run(args);
-    (run, server.join().unwrap().remove(0))
+    let (run, mut asked) = exchanges(args, vec![(status, body.clone())]);
+    (run, asked.remove(0))
 }
 
 const CREATE: &[&str] = &[
@@ -182,12 +189,73 @@ fn each_verb_asks_the_path_that_was_agreed() {
             "GET /admin/api/usage?by=day&from=2026-11-01&to=2026-11-30&use_case=x",
             Value::Null,
         ),
+        (
+            &["usage"],
+            &json!({ "currency": "EUR", "rows": [] }),
+            "GET /admin/api/usage?by=use-case",
+            Value::Null,
+        ),
     ] {
         let (run, asked) = exchange(args, 200, answer);
         assert_eq!(run.code, 0, "{args:?}: {}", run.shown());
         assert_eq!(asked.line, format!("{line} HTTP/1.1"), "{args:?}");
         assert_eq!(asked.body, body, "{args:?}");
     }
+}
+
+#[test]
+fn a_setup_link_alone_goes_to_stdout() {
+    let made = json!({ "path": "/console/set-up?token=setup_abc" });
+    let (run, asked) = exchange(&["setup-link"], 200, &made);
+    assert_eq!(asked.line, "POST /admin/api/setup-link HTTP/1.1");
+    assert_eq!(run.code, 0, "{}", run.shown());
+    let url = run.out.strip_suffix('\n').unwrap();
+    assert!(url.starts_with("http://127.0.0.1:"), "{url}");
+    assert!(url.ends_with("/console/set-up?token=setup_abc") && url.lines().count() == 1, "{url}");
+    for part in ["once", "15 minutes", "on this machine"] {
+        assert!(run.err.contains(part), "{}", run.err);
+    }
+
+    let (run, _) = exchange(&["setup-link", "--json"], 200, &made);
+    let shown: Value = serde_json::from_str(&run.out).unwrap();
+    assert_eq!(shown["path"], made["path"]);
+    assert!(shown["url"].as_str().unwrap().ends_with(made["path"].as_str().unwrap()), "{shown}");
+    assert!(run.err.is_empty(), "{}", run.err);
+}
+
+#[test]
+fn a_budget_is_confirmed_with_its_currency() {
+    let answer =
+        json!({ "scope": "use_case:x", "monthly": { "nanos": 200_000_000_000_i64, "currency": "CHF" } });
+    let (run, _) = exchange(&["budget", "set", "use_case:x", "200"], 200, &answer);
+    assert_eq!(run.out, "the budget of use_case:x is CHF 200.00 a month from now on\n", "{}", run.shown());
+}
+
+#[test]
+fn a_ban_that_would_stop_nothing_is_refused() {
+    let status = json!({ "placements": [
+        { "name": "gpt-mini", "model": "gpt-4o-mini", "provider": "openai" },
+        { "name": "claude", "model": "claude-sonnet-4-5", "provider": "anthropic" },
+    ]});
+    let until = ["--reason", "incident", "--owner", "IT", "--until", "7d"];
+    for target in ["placement:gpt-4o-mini", "model:claude", "provider:claude", "provider:opnai"] {
+        let (run, asked) =
+            exchanges(&[&["ban", "add", target], &until[..]].concat(), vec![(200, status.clone())]);
+        assert_eq!(run.code, 5, "{target}: {}", run.shown());
+        assert_eq!(asked.len(), 1, "{target} was not sent");
+        if target == "provider:opnai" {
+            insta::assert_snapshot!("ban_nothing", run.shown());
+        }
+    }
+    for target in ["placement:gpt-mini", "model:claude-sonnet-4-5", "provider:anthropic"] {
+        let answers = vec![(200, status.clone()), (201, json!({ "id": "ban_1" }))];
+        let (run, asked) = exchanges(&[&["ban", "add", target], &until[..]].concat(), answers);
+        assert_eq!(run.code, 0, "{target}: {}", run.shown());
+        assert_eq!(asked[1].body["target"], target);
+    }
+    let anyway = [&["ban", "add", "provider:later", "--anyway"], &until[..]].concat();
+    let (run, asked) = exchange(&anyway, 201, &json!({ "id": "ban_1" }));
+    assert_eq!((run.code, &*asked.line), (0, "POST /admin/api/bans HTTP/1.1"), "{}", run.shown());
 }
 
 #[test]
@@ -205,7 +273,10 @@ fn a_ban_is_sent_with_its_end() {
         "--except",
         "support",
     ];
-    let (run, asked) = exchange(&args, 201, &json!({ "id": "ban_1" }));
+    let status =
+        json!({ "placements": [{ "name": "gpt-mini", "model": "gpt-4o-mini", "provider": "openai" }] });
+    let (run, mut asked) = exchanges(&args, vec![(200, status), (201, json!({ "id": "ban_1" }))]);
+    let asked = asked.remove(1);
     assert_eq!(run.out, "ban_1: banned provider:openai until 2099-12-01T08:00:00Z\n", "{}", run.shown());
     assert_eq!(asked.body["exceptions"], json!(["support"]));
     assert_eq!(asked.body["ends_at"], "2099-12-01T08:00:00Z");
@@ -314,6 +385,7 @@ fn without_a_server_it_says_so() {
     let sandbox = Sandbox::new();
     for args in [
         &["status"][..],
+        &["setup-link"],
         &["usecase", "list"],
         &["key", "list"],
         &["budget", "show"],

@@ -152,7 +152,7 @@ fn secrets_are_never_repeated() {
 
 #[test]
 fn secrets_that_are_not_there() {
-    check("secret_variable_missing", &remote("api_key = { env = \"OPENAI_API_KEY\" }"));
+    check("secret_variable_missing", &remote("api_key = { env = \"PROVIDER_OPENAI_KEY\" }"));
     check("secret_file_missing", &remote("api_key = { file = \"openai.key\" }"));
     let empty = Sandbox::with(&remote("api_key = { file = \"openai.key\" }"));
     empty.write("openai.key", "\n");
@@ -216,7 +216,7 @@ fn everything_at_once() {
     let toml = "[organisation]\nname = \"Example AG\"\ncurrency = \"Euro\"\ntime_zone = \"Berlin\"\n\n\
         [server]\nlisten = \"7411\"\n\n[limits]\nbody_mib = \"32\"\nretrys = 3\n\n\
         [[placement]]\nname = \"GPT\"\nprovider = \"openai\"\nmodel = \"gpt-4o-mini\"\nzone = \"public_cloud\"\n\
-        clearance = \"restricted\"\nbase_url = \"api.openai.com\"\napi_key = { env = \"OPENAI_API_KEY\" }\n";
+        clearance = \"restricted\"\nbase_url = \"api.openai.com\"\napi_key = { env = \"PROVIDER_OPENAI_KEY\" }\n";
     check("everything", toml);
     let json = Sandbox::with(toml).run(&["config", "check", "--json"]);
     assert_eq!(json.code, 3);

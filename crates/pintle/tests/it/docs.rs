@@ -97,7 +97,7 @@ fn the_reference_states_the_defaults_that_apply() {
 fn help_and_reference_name_each_variable() {
     let page = std::fs::read_to_string(root().join("docs/configuration.md")).unwrap();
     let help = Sandbox::new().run(&["--help"]).out;
-    for variable in ["PINTLE_CONFIG", "PINTLE_DATA", "PINTLE_LISTEN", "PINTLE_PUBLIC_URL"] {
+    for variable in ["PINTLE_CONFIG", "PINTLE_DATA", "PINTLE_LISTEN", "PINTLE_PUBLIC_URL", "PINTLE_LOG"] {
         assert!(page.contains(variable) && help.contains(variable), "{variable}");
     }
 }

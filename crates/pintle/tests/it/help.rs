@@ -8,6 +8,7 @@ const COMMANDS: &[&[&str]] = &[
     &["init"],
     &["doctor"],
     &["status"],
+    &["setup-link"],
     &["config"],
     &["config", "check"],
     &["config", "explain"],
@@ -34,6 +35,7 @@ const COMMANDS: &[&[&str]] = &[
     &["policy"],
     &["policy", "test"],
     &["policy", "list"],
+    &["policy", "export"],
     &["completions"],
 ];
 
