@@ -2,7 +2,6 @@
 //! request tries them.
 
 use std::{
-    cmp::Ordering as Order,
     sync::{
         Arc,
         atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering},
@@ -161,28 +160,21 @@ pub(crate) struct TryOrder<'a> {
 }
 
 impl TryOrder<'_> {
-    /// Rested placements before resting ones; content as it is before content transformed, because
-    /// a placeholder is worth less to a model than the word; then the use case's objective; then the name,
-    /// so that the order is the same every time.
-    pub(crate) fn compare(&self, a: &Station, b: &Station) -> Order {
-        let is_resting = |station: &Station| station.health(self.now_ms) != Health::Healthy;
-        is_resting(a)
-            .cmp(&is_resting(b))
-            .then_with(|| (self.is_transformed)(a).cmp(&(self.is_transformed)(b)))
-            .then_with(|| self.by_objective(a, b))
-            .then_with(|| a.name().cmp(b.name()))
-    }
-
-    fn by_objective(&self, a: &Station, b: &Station) -> Order {
-        let cost = |station: &Station| station.expected_cost(self.input_tokens, self.output_tokens);
-        let away = |station: &Station| station.placement.zone != Zone::OnPremises;
-        let first_byte = |station: &Station| station.first_byte_us.load(Ordering::Relaxed);
-        match self.objective {
-            Objective::Cost => cost(a).cmp(&cost(b)),
+    /// Smaller keys are tried first: rested placements before resting ones; content as it is before
+    /// content transformed, because a placeholder is worth less to a model than the word; then the use
+    /// case's objective; then the name, so that the order is the same every time. A key is taken once,
+    /// because health and latency change while others are being compared.
+    pub(crate) fn key(&self, station: &Station) -> (bool, bool, u64, Amount, Name) {
+        let is_resting = station.health(self.now_ms) != Health::Healthy;
+        let is_transformed = (self.is_transformed)(station);
+        let first = match self.objective {
+            Objective::Cost => 0,
             // A placement that was never tried counts as fast, or it never would be tried.
-            Objective::Latency => first_byte(a).cmp(&first_byte(b)).then_with(|| cost(a).cmp(&cost(b))),
-            Objective::OnPremises => away(a).cmp(&away(b)).then_with(|| cost(a).cmp(&cost(b))),
-        }
+            Objective::Latency => station.first_byte_us.load(Ordering::Relaxed),
+            Objective::OnPremises => u64::from(station.placement.zone != Zone::OnPremises),
+        };
+        let cost = station.expected_cost(self.input_tokens, self.output_tokens);
+        (is_resting, is_transformed, first, cost, station.name().clone())
     }
 }
 

@@ -2,7 +2,7 @@
 //! screen → settle → record. Each phase is a function, in that order; the order is the security argument.
 //! Nothing is sent before it was classified, decided and reserved, and nothing leaves unrecorded.
 
-use std::{cmp::Ordering, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::body::Body;
 use http::header;
@@ -55,7 +55,7 @@ async fn governed(
 ) -> Result<Answered, Stop> {
     let admitted = admit(life, loaded, admission, body).await?;
     let classified = classify(life, loaded, admitted).await?;
-    let decided = decide(life, loaded, &classified)?;
+    let decided = in_place(classified.size, || decide(life, loaded, &classified))?;
     let routed = route(life, decided);
     let reserved = reserve(life, loaded, &routed)?;
     let called = call(life, loaded, routed, reserved).await?;
@@ -104,7 +104,8 @@ struct Admitted<'a> {
     deadline_s: u64,
 }
 
-/// Takes a place among the requests on their way, reads and decodes the body, and checks the stage: ideas and retired use cases call nothing.
+/// Takes a place among the requests on their way, reads and decodes the body, and checks the stage: ideas
+/// and retired use cases call nothing.
 async fn admit<'a>(
     life: &mut Life,
     loaded: &Loaded,
@@ -162,6 +163,13 @@ async fn off_the_threads<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(|_| Stop::Internal("a large request could not be read"))
 }
 
+/// The same for work that borrows: this thread does it, and hands its other tasks to another one first.
+fn in_place<T>(size: usize, work: impl FnOnce() -> T) -> T {
+    let flavor = tokio::runtime::Handle::try_current().map(|handle| handle.runtime_flavor());
+    let has_others = matches!(flavor, Ok(tokio::runtime::RuntimeFlavor::MultiThread));
+    if size > INLINE_BYTES_MAX && has_others { tokio::task::block_in_place(work) } else { work() }
+}
+
 /// What the caller could have asked for instead.
 fn known_models(gateway: &Gateway, loaded: &Loaded, admission: &Admission) -> Vec<String> {
     let usable = judge::usable(gateway, loaded, &admission.use_case, &admission.subject);
@@ -176,6 +184,7 @@ pub(crate) struct Classified<'a> {
     pub(crate) admission: &'a Admission,
     pub(crate) scanned: Arc<Scanned>,
     pub(crate) stations: Vec<Arc<Station>>,
+    size: usize,
     deadline: Instant,
     deadline_s: u64,
 }
@@ -195,7 +204,7 @@ async fn classify<'a>(
         record.class = Some(scanned.class());
         record.add_findings(scanned.findings().iter().cloned());
     });
-    Ok(Classified { admission, scanned, stations, deadline, deadline_s })
+    Ok(Classified { admission, scanned, stations, size, deadline, deadline_s })
 }
 
 // ── decide ───────────────────────────────────────────────────────────────────────────────────────────
@@ -260,10 +269,7 @@ fn route<'a>(life: &mut Life, mut decided: Decided<'a>) -> Decided<'a> {
             now_ms: life.gateway().now_ms(),
             is_transformed: &|station| transformed.contains(station.name()),
         };
-        let compare = |(a, _): &(Cleared, _), (b, _): &(Cleared, _)| -> Ordering {
-            order.compare(a.station(), b.station())
-        };
-        decided.options.sort_by(compare);
+        decided.options.sort_by_cached_key(|(cleared, _)| order.key(cleared.station()));
     }
     decided
 }
@@ -395,10 +401,10 @@ async fn screen(life: &mut Life, called: Called) -> Result<Answered, Stop> {
     let broken = || Stop::ProviderBroken { placement: facts.placement.to_string() };
     let body = read_answer(&mut upstream, &facts).await?;
     let created_s = life.gateway().parts.clock.now().as_second();
-    let parsed = match protocol {
+    let parsed = in_place(body.len(), || match protocol {
         Protocol::OpenAi => ChatAnswer::parse(&body),
         Protocol::Anthropic => ChatAnswer::from_anthropic(&body, created_s),
-    };
+    });
     let mut answer = parsed.map_err(|error| {
         tracing::warn!(id = %life.id(), placement = %station.name(), %error, "an answer makes no sense");
         broken()
@@ -416,7 +422,7 @@ async fn screen(life: &mut Life, called: Called) -> Result<Answered, Stop> {
     };
     // It was received, so it is paid, whatever the guard says of it.
     settle(life, measured);
-    screen.whole(&mut answer).map_err(|_| broken())?;
+    in_place(body.len(), || screen.whole(&mut answer)).map_err(|_| broken())?;
     let refused = screen.seen.stopped.map(|class| answer_refused(life, class, &screen.seen));
     let seen = std::mem::take(&mut screen.seen);
     life.note(|record| {

@@ -210,3 +210,19 @@ async fn answers_that_make_no_sense_are_a_502() {
         assert_eq!(fixture.record().await.entry.unwrap().state, EntryState::InDoubt);
     }
 }
+
+#[tokio::test]
+async fn each_objective_orders_the_tries_in_its_own_way() {
+    for (objective, expected) in [("cost", "a-cheap"), ("on_premises", "b-near"), ("latency", "a-cheap")] {
+        let (far, near) = (FakeUpstream::start().await, FakeUpstream::start().await);
+        let placements = vec![Arc::new(on_premises("b-near", &near)), Arc::new(cloud("a-cheap", &far))];
+        let fixture = Fixture::with(Setup { objective, ..Setup::new(placements) }).await;
+        let answer = fixture.chat(ask("auto", "Hello")).await;
+        assert_eq!(answer.header("x-pintle-placement"), Some(expected), "{objective}");
+        if objective == "latency" {
+            // The one that was never tried is tried next, so that there is something to compare.
+            let second = fixture.chat(ask("auto", "Hello")).await;
+            assert_eq!(second.header("x-pintle-placement"), Some("b-near"));
+        }
+    }
+}

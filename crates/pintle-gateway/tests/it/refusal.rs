@@ -79,6 +79,9 @@ async fn a_ban_stops_at_once_names_its_end_and_ends_by_itself() {
             .contains("`openai` is banned until 25 November 2026 08:00 UTC: The provider reported a breach."),
         "{message}"
     );
+    let ways = answer.json()["error"]["ways_forward"].clone();
+    let offers_mask = ways.as_array().unwrap().iter().any(|way| way["action"] == "allow_transformation");
+    assert!(!offers_mask, "no transformation lifts a ban: {ways}");
     fixture.clock.set("2026-11-25T08:00:00Z".parse().unwrap());
     assert_eq!(fixture.chat(ask("cloud", "Hello")).await.status, 200);
     fixture
