@@ -265,9 +265,14 @@ fn placements(view: &View) -> Markup {
                                 }
                                 td data-label="Zone" { (parts::zone_label(it.placement.zone)) div.sub { (it.placement.region) } }
                                 td data-label="Cleared up to" { (parts::class_chip(it.placement.clearance)) }
-                                td data-label="Price" { (it.price) }
+                                td data-label="Price" {
+                                    @match it.price.split_once(" per ") {
+                                        Some((price, unit)) => { (price) div.sub { "per " (unit) } },
+                                        None => (it.price),
+                                    }
+                                }
                                 td data-label="State" { (parts::state_chip(&it.health)) }
-                                td.wide data-label="Defined at" { code { (it.placement.source) } }
+                                td.wide.path data-label="Defined at" { code { (it.placement.source) } }
                             }
                         }
                     }

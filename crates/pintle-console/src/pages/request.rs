@@ -6,7 +6,7 @@ use axum::{
 };
 use maud::{Markup, html};
 use pintle_core::{Name, RequestId};
-use pintle_ledger::{Outcome, RequestRecord};
+use pintle_ledger::{EntryState, Outcome, RequestRecord};
 use pintle_registry::Owner;
 
 use super::{
@@ -192,6 +192,9 @@ fn why(view: &View, record: &RequestRecord) -> Markup {
 }
 
 fn meaning(record: &RequestRecord) -> &'static str {
+    if record.entry.as_ref().is_some_and(|entry| entry.state == EntryState::Voided) {
+        return "No provider did any work on it, and it cost nothing.";
+    }
     match (record.outcome, record.entry.is_some()) {
         (Outcome::Refused, false) if record.findings_total > 0 => {
             "Nothing was sent, and it cost nothing. The next clean request works."

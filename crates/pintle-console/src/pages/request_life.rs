@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use maud::{Markup, html};
-use pintle_core::{DataClass, Finding, Origin};
+use pintle_core::{Amount, DataClass, Finding, Origin};
 use pintle_ledger::{Candidate, Dialect, Outcome, Phase, RequestRecord, ScanState};
 
 use super::{
@@ -250,12 +250,12 @@ fn route(view: &View, record: &RequestRecord) -> Markup {
 fn reserve(view: &View, record: &RequestRecord) -> Markup {
     html! {
         @match &record.entry {
-            Some(entry) if entry.prices.is_some() => {
+            Some(entry) if entry.hold > Amount::ZERO => {
                 p { strong { (view.money(entry.hold)) } " held, the most that this could cost, in the budgets of the use \
                     case and of the organisation." }
             },
-            Some(_) => { p { "Nothing could be held, because the placement has no known price." } },
-            None => { p { "No money was held." } },
+            Some(entry) if entry.cost.is_none() => { p { "Nothing could be held, because the placement has no known price." } },
+            _ => { p { "No money was held." } },
         }
     }
 }

@@ -159,8 +159,8 @@ fn form(view: &View, search: &Search) -> Markup {
     html! {
         form.search method="get" action="/console/requests" role="search" {
             div.field.grow {
-                label for="text" { "Reference, code, placement, model or class" }
-                input id="text" name="text" type="search" value=(search.text) placeholder="8F2C1A9B" maxlength="128"
+                label for="text" { "Search" }
+                input id="text" name="text" type="search" value=(search.text) placeholder="Reference, code, model, placement or class" maxlength="128"
                     autocomplete="off" spellcheck="false";
             }
             div.field {

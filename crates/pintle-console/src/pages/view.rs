@@ -140,14 +140,14 @@ pub(crate) fn plural(n: i64, one: &str, many: &str) -> String {
     format!("{} {}", count(n), if n == 1 { one } else { many })
 }
 
-/// `640 µs`, `12.4 ms`, `1.83 s`, `2 min 5 s`.
+/// `640 µs`, `12.4 ms`, `1.83 s`, `2 min 5 s`; figure and unit stay on one line.
 pub(crate) fn duration(us: u64) -> String {
     match us {
-        0..1_000 => format!("{us} µs"),
-        1_000..10_000 => format!("{}.{} ms", us / 1_000, us % 1_000 / 100),
-        10_000..1_000_000 => format!("{} ms", us / 1_000),
-        1_000_000..60_000_000 => format!("{}.{:02} s", us / 1_000_000, us % 1_000_000 / 10_000),
-        _ => format!("{} min {} s", us / 60_000_000, us % 60_000_000 / 1_000_000),
+        0..1_000 => format!("{us}\u{a0}µs"),
+        1_000..10_000 => format!("{}.{}\u{a0}ms", us / 1_000, us % 1_000 / 100),
+        10_000..1_000_000 => format!("{}\u{a0}ms", us / 1_000),
+        1_000_000..60_000_000 => format!("{}.{:02}\u{a0}s", us / 1_000_000, us % 1_000_000 / 10_000),
+        _ => format!("{}\u{a0}min {}\u{a0}s", us / 60_000_000, us % 60_000_000 / 1_000_000),
     }
 }
 
@@ -175,8 +175,9 @@ mod tests {
 
     #[test]
     fn durations_keep_three_digits() {
-        let said: Vec<_> =
-            [0, 999, 1_000, 9_999, 12_400, 1_830_000, 125_000_000].into_iter().map(duration).collect();
+        let said: Vec<_> = [0, 999, 1_000, 9_999, 12_400, 1_830_000, 125_000_000]
+            .map(|us| duration(us).replace('\u{a0}', " "))
+            .into();
         assert_eq!(said, ["0 µs", "999 µs", "1.0 ms", "9.9 ms", "12 ms", "1.83 s", "2 min 5 s"]);
     }
 

@@ -233,3 +233,14 @@ async fn log_probabilities_arrive_when_their_text_has_passed_as_it_was_and_never
     assert_eq!(streamed_content(&answer), "Pay with [MASKED:CREDIT_CARD] now");
     assert!(!answer.text().contains("1111"), "{}", answer.text());
 }
+
+#[tokio::test]
+async fn a_stream_that_was_read_to_its_end_leaves_its_connection_for_the_next() {
+    let upstream = FakeUpstream::start().await;
+    upstream.set_default(Script::openai_stream(&["Good ", "morning"], Usage::new(1, 1)));
+    let fixture = Fixture::new(vec![cloud("cloud", &upstream)]).await;
+    for _ in 0..10 {
+        assert_eq!(streamed_content(&fixture.chat(ask_streamed("cloud", "Hello")).await), "Good morning");
+    }
+    assert!(upstream.connections() <= 2, "{} connections for 10 streams", upstream.connections());
+}
