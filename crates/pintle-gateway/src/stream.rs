@@ -344,16 +344,6 @@ impl AnswerStream {
         }
     }
 
-    /// Takes what the provider has sent after the stream's last event, which is the end of its framing: a
-    /// connection that was read to its end can be used again. What has not come yet is not waited for.
-    fn drain(&mut self, context: &mut Context<'_>) {
-        for _ in 0..8 {
-            if !matches!(self.upstream.poll_data(context), Poll::Ready(Some(Ok(_)))) {
-                return;
-            }
-        }
-    }
-
     fn poll_upstream(&mut self, context: &mut Context<'_>) -> Poll<()> {
         match self.upstream.poll_data(context) {
             Poll::Ready(Some(Ok(bytes))) => {
@@ -400,7 +390,6 @@ impl http_body::Body for AnswerStream {
                 return Poll::Ready(Some(Ok(Frame::data(this.out.split().freeze()))));
             }
             if this.life.is_none() {
-                this.drain(context);
                 return Poll::Ready(None);
             }
             if this.poll_upstream(context).is_pending() {
