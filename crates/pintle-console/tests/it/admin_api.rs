@@ -267,6 +267,7 @@ async fn usage_and_requests_are_read_with_what_was_just_settled() {
         ("usage?by=moon", "by"),
         ("usage?by=day&from=yesterday", "from"),
         ("requests?limit=many", "limit"),
+        ("requests?outcome=nonsense", "outcome"),
         ("requests?colour=red", "colour"),
     ] {
         let answer = api(&it, "GET", path, Value::Null).await;

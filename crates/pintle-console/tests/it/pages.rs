@@ -234,6 +234,25 @@ async fn i4_unpriced_is_a_word_and_never_zero() {
 }
 
 #[tokio::test]
+async fn i7_a_refusal_is_explained_wherever_its_rule_stands() {
+    let it = support::seeded().await;
+    for (n, code, rule, title, way) in [
+        (920, "policy_refused", "clearance", "Content stays within a placement", "Ask <a href=\"mailto:"),
+        (921, "answer_refused", "answer", "The answer may not be given", "Ask again without the details"),
+        (922, "unpriced", "unpriced", "The placement has no known price", "Ask for another model"),
+        (923, "policy_refused", "policy-error", "A rule that fails refuses", "Report a mistake to"),
+        (924, "stage_refused", "stage-gone-since", "Stage gone since", "stage and owners"),
+        (925, "banned", "ban:00000000", ">A ban<", "Ask for another model"),
+    ] {
+        let id = seed::stopped_by(&it, n, code, rule).await;
+        let html = open(&it, &format!("/console/requests/{id}")).await;
+        let why = html.split("aria-labelledby=\"why\"").nth(1).unwrap().split("</section>").next().unwrap();
+        assert!(why.contains(title), "{rule}: {why}");
+        assert!(why.contains(way), "{rule}: {why}");
+    }
+}
+
+#[tokio::test]
 async fn older_pages_continue_where_the_newer_ended() {
     let it = support::seeded().await;
     let mut seen = Vec::new();

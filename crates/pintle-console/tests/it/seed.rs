@@ -186,6 +186,15 @@ async fn registered(it: &Fixture) {
     registry.add_ban("administrator", ban).await.unwrap();
 }
 
+/// A request of its own that a rule stopped: for tests of one page.
+pub(crate) async fn stopped_by(it: &Fixture, n: u128, code: &'static str, rule: &str) -> RequestId {
+    let mut record = record(it, id(n), "campaign-texts", DataClass::Internal);
+    record.stopped_by = vec![rule.into()];
+    stopped(it, record, Outcome::Refused, 403, code);
+    it.ledger.flush().await.unwrap();
+    id(n)
+}
+
 fn today(it: &Fixture) {
     let at = |n: u128| {
         let now: Timestamp = NOW.parse().unwrap();
