@@ -27,6 +27,8 @@ const MOST_BACKLOG: usize = 20_000;
 /// write its own journal, and appends of requests wait for that: so not too often.
 const FLUSH_EVERY: Duration = Duration::from_millis(250);
 const WAKE_AT: usize = 2_000;
+/// So long the writer rests between statements, unless many records wait.
+const PAUSE: Duration = Duration::from_millis(1);
 /// The disk is asked to keep the journal this often: what a power cut may take.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -281,13 +283,14 @@ impl Ledger {
                 () = tokio::time::sleep(wait) => {}
                 () = self.inner.wake.notified() => {}
             }
-            self.flush_and_say().await;
+            let pause = (self.backlog() < 2 * WAKE_AT).then_some(PAUSE);
+            self.flush_and_say(pause).await;
             if synced.elapsed() >= SYNC_EVERY {
                 synced = tokio::time::Instant::now();
                 self.sync_journal().await;
             }
         }
-        self.flush_and_say().await;
+        self.flush_and_say(None).await;
     }
 
     /// Asks the disk to keep what the journal has, off the async threads. An error shows at the next append.
@@ -297,8 +300,8 @@ impl Ledger {
         }
     }
 
-    async fn flush_and_say(&self) {
-        let result = self.flush().await;
+    async fn flush_and_say(&self, pause: Option<Duration>) {
+        let result = self.flush_with(pause).await;
         let was_healthy = self.inner.is_healthy.swap(result.is_ok(), Ordering::Relaxed);
         match result {
             Err(error) if was_healthy => {
@@ -318,13 +321,17 @@ impl Ledger {
     /// # Errors
     /// When the database fails; what was not written waits on.
     pub async fn flush(&self) -> Result<(), LedgerError> {
+        self.flush_with(None).await
+    }
+
+    async fn flush_with(&self, pause: Option<Duration>) -> Result<(), LedgerError> {
         let inner = &self.inner;
         let _one_at_a_time = inner.flush.lock().await;
         let batch = inner.pending.lock().map(|mut pending| std::mem::take(&mut *pending)).unwrap_or_default();
         if batch.is_empty() {
             return Ok(());
         }
-        let written = store::write(&inner.database, inner.accounts.zone(), &batch).await;
+        let written = store::write(&inner.database, inner.accounts.zone(), &batch, pause).await;
         if let Err(error) = written {
             if let Ok(mut pending) = inner.pending.lock() {
                 let newer = std::mem::replace(&mut *pending, batch);

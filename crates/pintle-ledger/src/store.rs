@@ -1,6 +1,6 @@
 //! The ledger's rows: what is written, in batches, and what is read at the start.
 
-use std::sync::LazyLock;
+use std::{sync::LazyLock, time::Duration};
 
 use jiff::tz::TimeZone;
 use pintle_core::{Amount, Currency, KeyId, Name, RequestId, Timestamp};
@@ -66,16 +66,25 @@ fn count(value: u64) -> i64 {
 
 /// Writes a batch. A request that is there already stays as it is: the first word in the database is
 /// final, which makes a second try of the same batch harmless (I3).
+///
+/// With a `pause`, the writer rests that long after each statement, so that on a machine with few cores
+/// a request waits for one statement at the most, and not for the whole batch.
 pub(crate) async fn write(
     database: &Database,
     zone: &TimeZone,
     batch: &[Pending],
+    pause: Option<Duration>,
 ) -> Result<(), LedgerError> {
     for part in batch.chunks(RECORDS_PER_TRANSACTION) {
         let mut transaction = database.writer().begin().await?;
         let rows: Vec<_> = part.iter().map(|it| (&it.row, it.row.day(zone), it.json.as_str())).collect();
-        insert_requests(&mut transaction, &rows).await?;
-        insert_entries(&mut transaction, &rows).await?;
+        for rows in rows.chunks(ROWS_PER_STATEMENT) {
+            insert_requests(&mut transaction, rows).await?;
+            insert_entries(&mut transaction, rows).await?;
+            if let Some(pause) = pause {
+                tokio::time::sleep(pause).await;
+            }
+        }
         transaction.commit().await?;
     }
     Ok(())
@@ -107,7 +116,8 @@ type RowRef<'a> = (&'a Row, String, &'a str);
 
 /// Rows per statement. Three sizes, so that each statement is prepared once and found again: preparing a
 /// statement of its own length for each batch costs more than running it.
-const SIZES: [usize; 3] = [64, 8, 1];
+const SIZES: [usize; 3] = [ROWS_PER_STATEMENT, 8, 1];
+const ROWS_PER_STATEMENT: usize = 32;
 
 /// `INSERT` statements for so many rows at once, in the order of [`SIZES`].
 struct Inserts([String; 3]);

@@ -83,7 +83,7 @@ impl Current {
         Current {
             organisation: config.organisation.clone(),
             engine: Arc::clone(&config.engine),
-            source: config.source_name(),
+            source: config.source.to_string(),
             loaded_at: now,
             last_error: None,
         }

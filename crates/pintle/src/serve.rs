@@ -16,7 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     cli::{CliError, ServeOptions},
-    config::{self, ConfigSource, Inputs, LoadedConfig},
+    config::{self, Inputs, LoadedConfig},
     greeting::{self, Greeting},
     process::Running,
     server,
@@ -48,6 +48,9 @@ async fn serve(options: &ServeOptions, config: LoadedConfig) -> Result<ExitCode,
     let listener = server::listen(config.server.listen).await?;
     let listen = listener.local_addr().map_err(|error| failed("the listening address is unknown", &error))?;
     let database = Database::open(&data).await.map_err(|error| failed("cannot start", &error))?;
+    pintle_registry::claim(&database, config.organisation.is_demo)
+        .await
+        .map_err(|error| failed("cannot start", &error))?;
     let (ledger, recovery) =
         Ledger::open(database.clone(), &data, ledger_settings(&config), Arc::clone(&clock))
             .await
@@ -63,9 +66,6 @@ async fn serve(options: &ServeOptions, config: LoadedConfig) -> Result<ExitCode,
     let registry = Registry::open(database.clone(), Arc::clone(&clock))
         .await
         .map_err(|error| failed("the register cannot be opened", &error))?;
-    pintle_registry::claim(&database, config.organisation.is_demo)
-        .await
-        .map_err(|error| failed("cannot start", &error))?;
     let registry = Arc::new(registry);
     if config.organisation.is_demo {
         fill_demo(&registry, &ledger).await?;
@@ -244,14 +244,4 @@ fn start_log() {
         .try_init();
     // A second start within one process keeps the first one's log.
     drop(started);
-}
-
-impl LoadedConfig {
-    /// Where it comes from, as pages and `pintle status` name it.
-    pub(crate) fn source_name(&self) -> String {
-        match &self.source {
-            ConfigSource::File(path) => path.display().to_string(),
-            ConfigSource::Demo => "built-in demonstration".to_owned(),
-        }
-    }
 }

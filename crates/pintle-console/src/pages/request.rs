@@ -88,7 +88,7 @@ fn facts(view: &View, record: &RequestRecord) -> Markup {
                 @if let Some(first) = record.first_byte_us { " · first piece after " (view::duration(first)) }
             } }
             div { dt { "Status" } dd {
-                (record.status) @if let Some(code) = &record.code { " · " code { (code) } }
+                (record.status) @if let Some(code) = &record.code { div.sub { code { (code) } } }
             } }
         }
     }

@@ -160,7 +160,7 @@ fn form(view: &View, search: &Search) -> Markup {
         form.search method="get" action="/console/requests" role="search" {
             div.field.grow {
                 label for="text" { "Search" }
-                input id="text" name="text" type="search" value=(search.text) placeholder="Reference, code, model, placement or class" maxlength="128"
+                input id="text" name="text" type="search" value=(search.text) placeholder="Reference, model, code or class" maxlength="128"
                     autocomplete="off" spellcheck="false";
             }
             div.field {
