@@ -148,8 +148,12 @@ fn give_way() {
     }
 }
 
-/// Makes the folder readable by its owner alone: it holds the organisation's records.
-fn make_private_folder(folder: &Path) -> std::io::Result<()> {
+/// Makes the folder, readable by its owner alone: it holds the organisation's records. One that is there
+/// already stays as it is.
+///
+/// # Errors
+/// What the operating system says.
+pub fn make_private_folder(folder: &Path) -> std::io::Result<()> {
     if folder.is_dir() {
         return Ok(());
     }

@@ -86,7 +86,7 @@ impl Journal {
     /// Reads what the last process left behind, and begins a new segment after it.
     pub(crate) fn open(folder: &Path) -> Result<(Self, Leftovers), JournalError> {
         let fail = |source| JournalError::Io { folder: folder.to_path_buf(), source };
-        make_private_folder(folder).map_err(fail)?;
+        pintle_db::make_private_folder(folder).map_err(fail)?;
         let mut segments = list_segments(folder).map_err(fail)?;
         segments.sort_unstable();
         let mut leftovers = Leftovers::default();
@@ -240,15 +240,6 @@ fn read_segment(
             None => *damaged_lines += 1,
         }
     }
-}
-
-/// Records name use cases and people; the folder is its owner's alone.
-fn make_private_folder(folder: &Path) -> std::io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
 }
 
 fn list_segments(folder: &Path) -> std::io::Result<Vec<SegmentId>> {
