@@ -139,7 +139,7 @@ impl Problem {
             "This link no longer works",
             "each set-up link works once and for 15 minutes, and only the newest one is good",
         )
-        .fix("get a new one on the server; the sign-in page says how")
+        .fix("run `pintle setup-link` on the server for a new one")
     }
 
     /// Pintle itself failed. `cause` goes to the log.

@@ -34,7 +34,7 @@ pub(crate) struct Usage {
     rows: Vec<UsageRow>,
 }
 
-/// `GET /admin/api/usage?by=use_case|placement|day&from=&to=&use_case=`; both days count in.
+/// `GET /admin/api/usage?by=use-case|placement|day&from=&to=&use_case=`; both days count in.
 pub(crate) async fn usage(
     State(app): State<App>,
     forms::Query(query): forms::Query<UsageQuery>,

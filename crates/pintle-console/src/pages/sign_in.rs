@@ -15,7 +15,6 @@ use crate::{app::App, forms, gate, problem::Problem};
 
 /// `GET /console/sign-in`.
 pub(crate) async fn show(State(app): State<App>) -> Markup {
-    let url = &app.parts.public_url;
     let body = html! {
         h1 { "Sign in" }
         p.lead { "The console opens with a one-time link." }
@@ -24,11 +23,7 @@ pub(crate) async fn show(State(app): State<App>) -> Markup {
                   is in the file " code { "setup-link" } " in the data folder." }
             li { "Open it within " (SETUP_LINK_MINUTES) " minutes." }
         }
-        p { "Too late? Get a new link on the server, with the token that stands in the data folder's "
-            code { "admin.json" } ":" }
-        pre tabindex="0" { code {
-            "curl -X POST \\\n  -H \"Authorization: Bearer $TOKEN\" \\\n  " (url) "/admin/api/setup-link"
-        } }
+        p { "Too late? On the server, " code { "pintle setup-link" } " makes a new one." }
         p.muted { "There is no password to guess or to leak. A session lasts " (SESSION_HOURS) " hours." }
     };
     layout::outside(&app, "Sign in", &body)
