@@ -89,7 +89,8 @@ pub(crate) fn judge(
                 Some(cleared) => {
                     Judged { candidate: candidate(true, applied, rules), outcome: Ok((cleared, applied)) }
                 }
-                None => refused("policy_refused", Vec::new()),
+                // The policies said yes and the floor beneath them says no: it is named, as any rule is.
+                None => refused("policy_refused", vec![loaded.policies.floor()]),
             }
         }
     }

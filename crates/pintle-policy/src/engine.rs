@@ -308,6 +308,13 @@ impl PolicyEngine {
         Decision::Refuse { reasons }
     }
 
+    /// The floor beneath all policies, in words: for a caller that finds content above a clearance after
+    /// the policies had their say.
+    #[must_use]
+    pub fn floor(&self) -> Reason {
+        self.built_in_reason(CLEARANCE_FLOOR, None)
+    }
+
     /// Why a verdict is no, in words. Never empty, so that no refusal stays unexplained (I7).
     #[must_use]
     pub fn reasons(&self, verdict: &Verdict) -> Vec<Reason> {
