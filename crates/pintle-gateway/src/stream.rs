@@ -32,6 +32,9 @@ use crate::{
 /// One event of a stream is at most so long.
 const EVENT_BYTES_MAX: usize = 4 << 20;
 
+/// So long a provider may take to end its framing after the last event.
+const END_PATIENCE: Duration = Duration::from_millis(50);
+
 /// What the stream needs to know of its request.
 pub(crate) struct StreamFacts {
     pub(crate) placement: Name,
@@ -64,6 +67,10 @@ pub(crate) struct AnswerStream {
     chunks: u64,
     out: BytesMut,
     timer: Pin<Box<Sleep>>,
+    /// The client has the stream's last event; the provider's framing is read to its end.
+    is_complete: bool,
+    /// Pieces that came after the last event.
+    after_end: u32,
 }
 
 enum Window {
@@ -98,6 +105,8 @@ impl AnswerStream {
             chunks: 0,
             out: BytesMut::new(),
             timer,
+            is_complete: false,
+            after_end: 0,
         }
     }
 
@@ -297,7 +306,25 @@ impl AnswerStream {
         }
         life.end_streamed(Ok(()));
         self.out.put_slice(SSE_DONE);
+        self.timer.as_mut().reset(Instant::now() + END_PATIENCE);
+        self.is_complete = true;
         Ok(())
+    }
+
+    /// After the stream's last event the provider still has to end its framing; a connection that was read
+    /// to its end can be used again. The client has everything by then, so this waits for a moment only.
+    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        while self.is_complete {
+            match self.upstream.poll_data(context) {
+                Poll::Ready(Some(Ok(_))) => {}
+                Poll::Ready(_) => self.is_complete = false,
+                Poll::Pending => return self.timer.as_mut().poll(context),
+            }
+            // A provider that goes on talking after its last event is not listened to for long.
+            self.after_end = self.after_end.saturating_add(1);
+            self.is_complete &= self.after_end < 64;
+        }
+        Poll::Ready(())
     }
 
     /// The stream cannot go on: the client is told in its own dialect, and what was used is paid.
@@ -390,7 +417,7 @@ impl http_body::Body for AnswerStream {
                 return Poll::Ready(Some(Ok(Frame::data(this.out.split().freeze()))));
             }
             if this.life.is_none() {
-                return Poll::Ready(None);
+                return this.poll_end(context).map(|()| None);
             }
             if this.poll_upstream(context).is_pending() {
                 return Poll::Pending;
