@@ -3,7 +3,7 @@
 //! settled and recorded.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     convert::Infallible,
     pin::Pin,
     task::{Context, Poll},
@@ -63,7 +63,9 @@ pub(crate) struct AnswerStream {
     facts: StreamFacts,
     usage: Option<TokenUsage>,
     output: TokenEstimator,
-    finished_choices: u32,
+    /// Choices that have said they are complete: what follows for one of them would come to a window without
+    /// memory, so nothing may.
+    finished: HashSet<u32>,
     chunks: u64,
     out: BytesMut,
     timer: Pin<Box<Sleep>>,
@@ -101,7 +103,7 @@ impl AnswerStream {
             facts,
             usage: None,
             output: TokenEstimator::default(),
-            finished_choices: 0,
+            finished: HashSet::new(),
             chunks: 0,
             out: BytesMut::new(),
             timer,
@@ -176,7 +178,7 @@ impl AnswerStream {
         let finished: Vec<u32> = chunk.finished().collect();
         let is_idle_text = self.screen_chunk(&mut chunk, &finished)?;
         for choice in &finished {
-            self.finished_choices = self.finished_choices.saturating_add(1);
+            self.finished.insert(*choice);
             self.release(Some(*choice))?;
             // The whole text of the choice has passed by now; if it passed as it was, so may they.
             let held = self.logprobs.remove(choice).and_then(HeldLogprobs::release);
@@ -198,11 +200,16 @@ impl AnswerStream {
                 self.logprobs.entry(choice).or_default().absorb(logprobs);
             }
         }
-        let (mut had_text, mut has_text, mut too_long) = (false, false, false);
-        let AnswerStream { screen, windows, order, output, .. } = self;
+        let (mut had_text, mut has_text, mut is_broken) = (false, false, false);
+        let AnswerStream { screen, windows, order, output, finished: ended, .. } = self;
         chunk.for_each_text(&mut |delta| {
             had_text |= !delta.text.is_empty();
             output.feed(delta.text);
+            if ended.contains(&delta.choice) && !delta.text.is_empty() {
+                is_broken = true;
+                delta.text.clear();
+                return;
+            }
             let key = (delta.choice, delta.channel);
             if !key.1.is_incremental() {
                 // A text at an unknown place may be a part of a longer one, which nobody can look across.
@@ -227,7 +234,7 @@ impl AnswerStream {
             });
             let piece = std::mem::take(delta.text);
             match window {
-                Window::Json(held) => too_long |= !held.push(&piece),
+                Window::Json(held) => is_broken |= !held.push(&piece),
                 Window::Text(window) => {
                     window.push(&piece, delta.text);
                     if finished.contains(&key.0) {
@@ -240,7 +247,7 @@ impl AnswerStream {
             }
             has_text |= !delta.text.is_empty();
         });
-        if too_long {
+        if is_broken {
             return Err(self.broken());
         }
         self.check_stop()?;
@@ -364,7 +371,8 @@ impl AnswerStream {
     /// The provider closed the connection.
     fn end_of_upstream(&mut self) {
         // Some servers leave out the last event; what counts is that each choice has said it is complete.
-        let is_whole = self.anthropic.is_none() && self.finished_choices >= self.facts.choices;
+        let is_whole = self.anthropic.is_none()
+            && u32::try_from(self.finished.len()).is_ok_and(|count| count >= self.facts.choices);
         let result = if is_whole { self.complete() } else { Err(self.broken()) };
         if let Err(stop) = result {
             self.fail(&stop);

@@ -155,9 +155,12 @@ impl ChatChunk {
         self.choices().is_empty()
     }
 
-    /// The choices that this chunk ends, by `index`. Text held back for them must be sent before it.
+    /// The choices that this chunk ends, by `index`. Text held back for them must be sent before it. An empty
+    /// reason, which some servers send in place of null, ends nothing.
     pub fn finished(&self) -> impl Iterator<Item = u32> + '_ {
-        let is_last = |choice: &Value| choice.get("finish_reason").is_some_and(Value::is_string);
+        let is_last = |choice: &Value| {
+            choice.get("finish_reason").and_then(Value::as_str).is_some_and(|reason| !reason.is_empty())
+        };
         let choices = self.choices().iter().enumerate().filter(move |(_, choice)| is_last(choice));
         choices.map(|(at, choice)| choice_index(choice.get("index"), at))
     }

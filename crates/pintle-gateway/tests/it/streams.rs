@@ -266,3 +266,44 @@ async fn a_chunk_that_brings_the_last_text_and_the_end_at_once_loses_and_doubles
     assert_eq!(streamed_content(&answer), "Pay with [MASKED:CREDIT_CARD]", "{}", answer.text());
     assert_eq!(fixture.record().await.answer_masked, 1);
 }
+
+/// A stream whose chunks bring these texts and these finish reasons.
+fn finishing_stream(pieces: &[(&str, Value)]) -> Script {
+    let mut blocks: Vec<String> = pieces
+        .iter()
+        .map(|(content, finish)| {
+            let choice = json!({ "index": 0, "delta": { "content": content }, "finish_reason": finish });
+            let chunk = json!({ "id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m",
+                "choices": [choice] });
+            format!("data: {chunk}\n\n")
+        })
+        .collect();
+    blocks.push("data: [DONE]\n\n".to_owned());
+    Script::sse(blocks)
+}
+
+#[tokio::test]
+async fn i5_an_empty_finish_reason_ends_nothing() {
+    let upstream = FakeUpstream::start().await;
+    let fixture = Fixture::new(vec![on_premises("onprem", &upstream)]).await;
+    upstream.script(finishing_stream(&[
+        ("Pay with 4111 1111", "".into()),
+        (" 1111 1111 now", "".into()),
+        ("", "stop".into()),
+    ]));
+    let answer = fixture.chat(ask_streamed("onprem", "Hello")).await;
+    assert_eq!(streamed_content(&answer), "Pay with [MASKED:CREDIT_CARD] now", "{}", answer.text());
+}
+
+#[tokio::test]
+async fn i5_text_after_the_end_of_a_choice_breaks_the_stream() {
+    let upstream = FakeUpstream::start().await;
+    let fixture = Fixture::new(vec![on_premises("onprem", &upstream)]).await;
+    upstream.script(finishing_stream(&[
+        ("Pay with 4111 1111", "stop".into()),
+        (" 1111 1111 now", "stop".into()),
+    ]));
+    let answer = fixture.chat(ask_streamed("onprem", "Hello")).await;
+    assert!(answer.text().contains("provider_broken_answer"), "{}", answer.text());
+    assert!(!answer.text().contains("1111 1111 now"), "{}", answer.text());
+}
