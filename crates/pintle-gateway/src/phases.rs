@@ -74,6 +74,9 @@ pub(crate) struct Admission {
 
 /// Authenticates the caller and binds the use case. From here on there is a record.
 fn identify(gateway: &Arc<Gateway>, loaded: &Loaded, caller: Caller) -> Result<(Life, Admission), Stop> {
+    if gateway.parts.ledger.is_overloaded() {
+        return Err(Stop::Ledger("too many records wait"));
+    }
     let now = gateway.parts.clock.now();
     let snapshot = gateway.parts.registry.snapshot();
     let (name, key, person) = match caller {

@@ -60,6 +60,8 @@ struct Segment {
 struct Active {
     file: File,
     bytes: u64,
+    /// Closed segments that the disk was not asked for since.
+    unsynced: Vec<File>,
     segments: VecDeque<Segment>,
 }
 
@@ -102,7 +104,7 @@ impl Journal {
         let next = segments.last().map_or(1, |last| last.saturating_add(1));
         let file = create_segment(folder, next).map_err(fail)?;
         let segments = VecDeque::from([Segment { id: next, outstanding: 0 }]);
-        let active = Mutex::new(Active { file, bytes: 0, segments });
+        let active = Mutex::new(Active { file, bytes: 0, unsynced: Vec::new(), segments });
         Ok((Journal { folder: folder.to_path_buf(), active }, leftovers))
     }
 
@@ -145,7 +147,8 @@ impl Journal {
 
     fn roll(&self, active: &mut Active) -> Result<(), JournalError> {
         let next = active.segments.back().map_or(1, |last| last.id.saturating_add(1));
-        active.file = create_segment(&self.folder, next).map_err(|source| self.io(source))?;
+        let file = create_segment(&self.folder, next).map_err(|source| self.io(source))?;
+        active.unsynced.push(std::mem::replace(&mut active.file, file));
         active.bytes = 0;
         active.segments.push_back(Segment { id: next, outstanding: 0 });
         Ok(())
@@ -177,10 +180,18 @@ impl Journal {
         }
     }
 
-    /// A handle with which the flusher asks for the disk, outside of the lock.
-    pub(crate) fn file_to_sync(&self) -> Option<File> {
-        let active = self.active.lock().ok()?;
-        if active.bytes == 0 { None } else { active.file.try_clone().ok() }
+    /// Handles with which the flusher asks for the disk, outside of the lock: of the segments that were closed
+    /// since, of the one that is written, and of the folder, which holds their names.
+    pub(crate) fn files_to_sync(&self) -> Vec<File> {
+        let Ok(mut active) = self.active.lock() else { return Vec::new() };
+        let mut files = std::mem::take(&mut active.unsynced);
+        if !files.is_empty() {
+            files.extend(File::open(&self.folder));
+        }
+        if active.bytes > 0 {
+            files.extend(active.file.try_clone());
+        }
+        files
     }
 
     fn io(&self, source: std::io::Error) -> JournalError {

@@ -191,6 +191,13 @@ impl Ledger {
         self.inner.pending_count.load(Ordering::Relaxed)
     }
 
+    /// Whether so many records wait for the database that nothing new may begin, not even what would only
+    /// be refused: each record takes memory until it is written.
+    #[must_use]
+    pub fn is_overloaded(&self) -> bool {
+        self.backlog() > MOST_BACKLOG
+    }
+
     /// Whether the last write to the database went well.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
@@ -203,7 +210,7 @@ impl Ledger {
     /// # Errors
     /// When a hard budget has no room, or the ledger cannot keep up.
     pub fn hold(&self, use_case: &Name, amount: Amount) -> Result<Hold, ReserveError> {
-        if self.backlog() > MOST_BACKLOG {
+        if self.is_overloaded() {
             return Err(ReserveError::Backlog);
         }
         // The use case first: the refusal names the budget that its owner can do something about.
@@ -295,8 +302,10 @@ impl Ledger {
 
     /// Asks the disk to keep what the journal has, off the async threads. An error shows at the next append.
     async fn sync_journal(&self) {
-        if let Some(file) = self.inner.journal.file_to_sync() {
-            let _ = tokio::task::spawn_blocking(move || file.sync_data()).await;
+        let files = self.inner.journal.files_to_sync();
+        if !files.is_empty() {
+            let sync = move || files.iter().try_for_each(std::fs::File::sync_data);
+            let _ = tokio::task::spawn_blocking(sync).await;
         }
     }
 
@@ -327,21 +336,45 @@ impl Ledger {
     async fn flush_with(&self, pause: Option<Duration>) -> Result<(), LedgerError> {
         let inner = &self.inner;
         let _one_at_a_time = inner.flush.lock().await;
-        let batch = inner.pending.lock().map(|mut pending| std::mem::take(&mut *pending)).unwrap_or_default();
-        if batch.is_empty() {
+        let batch = Batch::take(inner);
+        if batch.records.is_empty() {
             return Ok(());
         }
-        let written = store::write(&inner.database, inner.accounts.zone(), &batch, pause).await;
-        if let Err(error) = written {
-            if let Ok(mut pending) = inner.pending.lock() {
-                let newer = std::mem::replace(&mut *pending, batch);
-                pending.extend(newer);
-            }
-            return Err(error);
-        }
-        inner.pending_count.fetch_sub(batch.len(), Ordering::Relaxed);
-        inner.journal.release(batch.iter().flat_map(|pending| pending.lines.iter().copied()));
+        store::write(&inner.database, inner.accounts.zone(), &batch.records, pause).await?;
+        batch.written();
         Ok(())
+    }
+}
+
+/// Records on their way to the database. Dropping it, because the write failed or because whoever waited
+/// for it went away in the middle, puts them back: writing a record a second time changes nothing.
+struct Batch<'a> {
+    inner: &'a Inner,
+    records: Vec<Pending>,
+}
+
+impl<'a> Batch<'a> {
+    fn take(inner: &'a Inner) -> Self {
+        let records = inner.pending.lock().map(|mut pending| std::mem::take(&mut *pending));
+        Batch { inner, records: records.unwrap_or_default() }
+    }
+
+    fn written(mut self) {
+        let records = std::mem::take(&mut self.records);
+        self.inner.pending_count.fetch_sub(records.len(), Ordering::Relaxed);
+        self.inner.journal.release(records.iter().flat_map(|pending| pending.lines.iter().copied()));
+    }
+}
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        if self.records.is_empty() {
+            return;
+        }
+        if let Ok(mut pending) = self.inner.pending.lock() {
+            let newer = std::mem::replace(&mut *pending, std::mem::take(&mut self.records));
+            pending.extend(newer);
+        }
     }
 }
 

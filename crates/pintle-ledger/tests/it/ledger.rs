@@ -278,3 +278,26 @@ async fn a_request_is_found_by_its_last_digits_and_its_code() {
     let overview = ledger.overview(clock.now()).await.unwrap();
     assert_eq!(overview.stops[0].of.0, "policy_refused");
 }
+
+#[tokio::test]
+async fn i3_a_flush_that_is_cancelled_at_any_point_loses_nothing() {
+    let (folder, clock) = (tempfile::tempdir().unwrap(), clock());
+    let (ledger, _) = open(&folder, &clock).await;
+    for polls in 0..40_usize {
+        settle(dispatch(&ledger, &clock, 9_000), 1);
+        let mut left = polls;
+        let mut flush = std::pin::pin!(ledger.flush());
+        // Polled so many times, then dropped in the middle, as when a browser closes its tab.
+        std::future::poll_fn(|context| {
+            if left == 0 || flush.as_mut().poll(context).is_ready() {
+                return std::task::Poll::Ready(());
+            }
+            left -= 1;
+            std::task::Poll::Pending
+        })
+        .await;
+    }
+    ledger.flush().await.unwrap();
+    assert_eq!(ledger.backlog(), 0);
+    assert_eq!(ledger.usage(UsageBy::UseCase, None, None, None).await.unwrap()[0].requests, 40);
+}
