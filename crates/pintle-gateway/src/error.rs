@@ -56,6 +56,8 @@ pub(crate) enum Stop {
     ProviderSetUp { placement: String, status: u16 },
     /// The provider's answer makes no sense or broke off.
     ProviderBroken { placement: String },
+    /// The connection was lost after the request was sent.
+    ProviderLost { placement: String },
     /// The provider said nothing for too long.
     ProviderSilent { placement: String },
     /// The request's time is over.
@@ -91,6 +93,7 @@ impl Stop {
             Stop::ProviderRefused { .. } => "provider_refused",
             Stop::ProviderSetUp { .. } => "provider_misconfigured",
             Stop::ProviderBroken { .. } => "provider_broken_answer",
+            Stop::ProviderLost { .. } => "provider_connection_lost",
             Stop::ProviderSilent { .. } => "provider_timeout",
             Stop::Deadline { .. } => "deadline_exceeded",
             Stop::Internal(_) => "internal_error",
@@ -113,9 +116,10 @@ impl Stop {
             Stop::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Stop::BrokenBody | Stop::Request(_) | Stop::ProviderRefused { .. } => StatusCode::BAD_REQUEST,
             Stop::NoSuchModel { .. } => StatusCode::NOT_FOUND,
-            Stop::Unavailable { .. } | Stop::ProviderSetUp { .. } | Stop::ProviderBroken { .. } => {
-                StatusCode::BAD_GATEWAY
-            }
+            Stop::Unavailable { .. }
+            | Stop::ProviderSetUp { .. }
+            | Stop::ProviderBroken { .. }
+            | Stop::ProviderLost { .. } => StatusCode::BAD_GATEWAY,
             Stop::ProviderSilent { .. } | Stop::Deadline { .. } => StatusCode::GATEWAY_TIMEOUT,
             Stop::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             // Nginx's word for it; no client sees it, the record does.
@@ -155,6 +159,7 @@ impl Stop {
                 | Stop::Overloaded
                 | Stop::Ledger(_)
                 | Stop::Unavailable { .. }
+                | Stop::ProviderLost { .. }
                 | Stop::ProviderBusy { .. }
                 | Stop::SlowBody
                 | Stop::BrokenBody
@@ -301,6 +306,10 @@ fn provider_message(stop: &Stop) -> String {
         Stop::ProviderBroken { placement } => {
             format!("The answer of `{placement}` broke off or makes no sense. Try again.")
         }
+        Stop::ProviderLost { placement } => format!(
+            "The connection to `{placement}` was lost before it answered. It may have charged for the request, so \
+             Pintle does not repeat it by itself; you can send it again."
+        ),
         Stop::ProviderSilent { placement } => {
             format!("`{placement}` did not answer in time. Try again, or ask for a shorter answer.")
         }

@@ -181,21 +181,28 @@ impl Life {
         if let Stop::Internal(what) | Stop::Ledger(what) = stop {
             tracing::error!(id = %self.id, what, "a request failed inside");
         }
-        if let Stop::Refused(refusal) = stop {
-            let rules = refusal.reasons.iter().map(|reason| Arc::clone(&reason.rule)).collect();
-            self.note(|record| record.stopped_by = rules);
-        }
+        self.note_rules(stop);
         let mut response = error_response(stop, Some(self.id));
         self.mark(response.headers_mut());
         self.end(stop.outcome(), stop.status(), Some(stop.code()));
         Recorded(response)
     }
 
+    fn note_rules(&mut self, stop: &Stop) {
+        if let Stop::Refused(refusal) = stop {
+            let rules = refusal.reasons.iter().map(|reason| Arc::clone(&reason.rule)).collect();
+            self.note(|record| record.stopped_by = rules);
+        }
+    }
+
     /// Records an ending whose answer, if any, is already on its way.
     pub(crate) fn end_streamed(&mut self, result: Result<(), &Stop>) {
         match result {
             Ok(()) => self.end(Outcome::Answered, StatusCode::OK, None),
-            Err(stop) => self.end(stop.outcome(), StatusCode::OK, Some(stop.code())),
+            Err(stop) => {
+                self.note_rules(stop);
+                self.end(stop.outcome(), StatusCode::OK, Some(stop.code()));
+            }
         }
     }
 

@@ -57,7 +57,9 @@ pub(crate) fn send_failure(error: SendError, station: &Station, deadline_s: u64)
         SendError::Connect => {
             failure("connect", Stop::Unavailable { placement, status: None }, true, false, true)
         }
-        SendError::Lost => failure("lost", Stop::ProviderBroken { placement }, true, true, true),
+        // It may have been worked on, and charged: another try would leave that unpaid. The client may
+        // send it again, as a request that is held and paid for by itself.
+        SendError::Lost => failure("lost", Stop::ProviderLost { placement }, false, true, true),
         SendError::Silent => failure("timeout", Stop::ProviderSilent { placement }, false, true, true),
         SendError::Deadline => {
             failure("deadline", Stop::Deadline { seconds: deadline_s }, false, true, false)

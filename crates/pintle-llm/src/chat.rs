@@ -96,7 +96,7 @@ impl ChatRequest {
         self.view.answers
     }
 
-    /// The client's bound on each answer: `max_completion_tokens`, or else `max_tokens`.
+    /// The client's bound on each answer: the larger of `max_completion_tokens` and `max_tokens`.
     #[must_use]
     pub const fn max_output_tokens(&self) -> Option<u64> {
         self.view.max_output

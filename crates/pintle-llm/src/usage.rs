@@ -6,8 +6,12 @@
 use pintle_core::TokenUsage;
 use serde_json::{Map, Value, json};
 
+/// More tokens than any call can have. A provider that reports more reports nonsense, which must neither use
+/// up a budget nor break the sums of a month: it counts as no report.
+const TOKENS_MAX: u64 = 1 << 30;
+
 fn count(map: &Map<String, Value>, key: &str) -> Option<u64> {
-    map.get(key).and_then(Value::as_u64)
+    map.get(key).and_then(Value::as_u64).filter(|count| *count <= TOKENS_MAX)
 }
 
 /// The largest of the counts that are there. Servers report one quantity under several names.

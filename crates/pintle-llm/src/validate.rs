@@ -44,7 +44,8 @@ pub(crate) fn view(body: &Object) -> Result<View, RequestError> {
         stream: boolean(body.get("stream"), "stream")?,
         include_usage,
         answers: answers(body.get("n"))?,
-        max_output: newer.or(older),
+        // Which of the two counts is the server's choice, so that the larger one is held for.
+        max_output: newer.max(older),
     })
 }
 

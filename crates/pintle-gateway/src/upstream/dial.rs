@@ -1,7 +1,9 @@
 //! Makes the pooled clients that connectors use: TLS with the system's certificates, TCP without delay.
 
 use std::{
+    pin::Pin,
     sync::{Arc, OnceLock},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -15,8 +17,39 @@ use hyper_util::{
 };
 use pintle_core::Name;
 use pintle_registry::Timeouts;
+use tower_service::Service;
 
-pub(crate) type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+pub(crate) type HttpClient = Client<Timed<HttpsConnector<HttpConnector>>, Full<Bytes>>;
+
+/// A connector that has so long for the whole of a connection, TLS included: until then nothing was sent,
+/// so that another placement may be tried and nothing is owed.
+#[derive(Clone)]
+pub(crate) struct Timed<C> {
+    connector: C,
+    within: Duration,
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+impl<C> Service<Uri> for Timed<C>
+where
+    C: Service<Uri, Error = BoxError>,
+    C::Future: Send + 'static,
+    C::Response: Send + 'static,
+{
+    type Response = C::Response;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<C::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.connector.poll_ready(context)
+    }
+
+    fn call(&mut self, target: Uri) -> Self::Future {
+        let connection = tokio::time::timeout(self.within, self.connector.call(target));
+        Box::pin(async move { connection.await.unwrap_or_else(|_| Err("no connection in time".into())) })
+    }
+}
 
 /// A provider closes idle connections after a minute or more; ours go first.
 const POOL_IDLE: Duration = Duration::from_secs(50);
@@ -58,11 +91,12 @@ impl Dialler {
             .https_or_http()
             .enable_all_versions()
             .wrap_connector(http);
+        let timed = Timed { connector: https, within: Duration::from_millis(timeouts.connect_ms) };
         Ok(Client::builder(TokioExecutor::new())
             .pool_idle_timeout(POOL_IDLE)
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
-            .build(https))
+            .build(timed))
     }
 
     fn tls(&self) -> Result<Arc<rustls::ClientConfig>, UpstreamError> {

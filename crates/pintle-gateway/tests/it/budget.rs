@@ -133,3 +133,25 @@ async fn i4_or_flagged_and_never_counted_as_free() {
     let entry = fixture.record().await.entry.unwrap();
     assert_eq!((entry.state, entry.cost), (EntryState::Posted, None));
 }
+
+#[tokio::test]
+async fn i2_of_two_limits_the_larger_is_held_for() {
+    let upstream = FakeUpstream::start().await;
+    let fixture = Fixture::new(vec![cloud("cloud", &upstream)]).await;
+    let mut body = ask("cloud", "Hello");
+    body["max_completion_tokens"] = 1.into();
+    body["max_tokens"] = 1_000.into();
+    fixture.chat(body).await;
+    assert!(fixture.record().await.entry.unwrap().hold.nanos() >= 2_000_000);
+}
+
+#[tokio::test]
+async fn i9_a_providers_nonsense_neither_uses_up_a_budget_nor_breaks_the_sums() {
+    let upstream = FakeUpstream::start().await;
+    upstream.set_default(Script::openai_answer("fine", Usage::new(10_000_000_000_000_000, 1)));
+    let fixture = Fixture::new(vec![cloud("cloud", &upstream)]).await;
+    fixture.chat(ask("cloud", "Hello")).await;
+    let entry = fixture.record().await.entry.unwrap();
+    assert_eq!(entry.usage_source, pintle_core::UsageSource::Estimated);
+    assert!(fixture.spent().0 < 1_000_000);
+}

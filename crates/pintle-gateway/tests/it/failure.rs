@@ -17,8 +17,6 @@ async fn failures_before_the_first_byte_go_on_to_the_next_placement() {
         Script::openai_error(429, "rate_limit_exceeded", "r"),
         Script::openai_error(500, "server_error", "s"),
         Script::openai_error(503, "overloaded", "o"),
-        Script::reset(),
-        Script::close(),
     ] {
         for streamed in [false, true] {
             let (bad, good) = (FakeUpstream::start().await, FakeUpstream::start().await);
@@ -225,4 +223,35 @@ async fn each_objective_orders_the_tries_in_its_own_way() {
             assert_eq!(second.header("x-pintle-placement"), Some("b-near"));
         }
     }
+}
+
+#[tokio::test]
+async fn i3_a_request_that_was_lost_on_its_way_is_in_doubt_and_not_sent_elsewhere_unpaid() {
+    for script in [Script::reset(), Script::close()] {
+        let (bad, good) = (FakeUpstream::start().await, FakeUpstream::start().await);
+        bad.set_default(script);
+        let fixture = Fixture::new(vec![cloud("a-bad", &bad), on_premises("b-good", &good)]).await;
+        let answer = fixture.chat(ask("auto", "Hello")).await;
+        assert_eq!((answer.status, code(&answer).as_str()), (502, "provider_connection_lost"));
+        assert_eq!(answer.header("x-should-retry"), Some("true"));
+        assert!(good.received().is_empty());
+        let entry = fixture.record().await.entry.unwrap();
+        assert_eq!((entry.state, entry.cost), (EntryState::InDoubt, Some(entry.hold)));
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_never_ends_its_handshake_is_not_connected_and_owes_nothing() {
+    let (bad, good) = (FakeUpstream::start().await, FakeUpstream::start().await);
+    // It takes the TCP connection and never answers in TLS.
+    bad.set_default(Script::stall());
+    let timeouts = Timeouts { connect_ms: 150, first_byte_ms: 5_000, idle_ms: 5_000 };
+    let base_url = bad.base_url().replace("http://", "https://");
+    let stalled = Placement { provider: openai(&base_url), timeouts, ..cloud("a-bad", &bad) };
+    let fixture = Fixture::new(vec![stalled, on_premises("b-good", &good)]).await;
+    let answer = fixture.chat(ask("auto", "Hello")).await;
+    assert_eq!(answer.header("x-pintle-placement"), Some("b-good"), "{}", answer.text());
+    let alone = fixture.chat(ask("a-bad", "Hello")).await;
+    assert_eq!(code(&alone), "provider_unavailable");
+    assert_eq!(fixture.records().await.remove(0).entry.unwrap().state, EntryState::Voided);
 }
