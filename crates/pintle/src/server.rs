@@ -1,7 +1,14 @@
 //! The HTTP server: accepts connections, bounds what a client may take of them, and drains them at the
 //! end.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -20,10 +27,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_service::Service;
 
-use crate::cli::CliError;
+use crate::{cli::CliError, patient::Patient};
 
 /// A client has so long to send a request's head; slower ones are let go.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection that asks for nothing new for so long is ended once its requests are.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// A client that takes nothing of its answer for so long is let go.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 const HEADERS_MAX: usize = 128;
 const STREAMS_PER_CONNECTION: u32 = 256;
@@ -134,10 +145,51 @@ async fn serve_connection(stream: TcpStream, peer: SocketAddr, app: Router, stop
     if stream.set_nodelay(true).is_err() {
         return;
     }
-    let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
-        let mut app = app.clone();
-        app.call(request.map(Body::new))
-    });
+    let asked = Arc::new(AtomicU64::new(0));
+    let service = {
+        let asked = Arc::clone(&asked);
+        hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
+            asked.fetch_add(1, Ordering::Relaxed);
+            let mut app = app.clone();
+            app.call(request.map(Body::new))
+        })
+    };
+    let stream = TokioIo::new(Patient::new(stream, WRITE_TIMEOUT));
+    let builder = connection_builder();
+    let mut connection = std::pin::pin!(builder.serve_connection(stream, service));
+    let mut seen = 0;
+    let mut wait = HEAD_TIMEOUT;
+    let mut is_ending = false;
+    let ended = loop {
+        tokio::select! {
+            ended = connection.as_mut() => break ended,
+            () = stop.cancelled(), if !is_ending => {
+                is_ending = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = tokio::time::sleep(wait), if !is_ending => {
+                let now = asked.load(Ordering::Relaxed);
+                // hyper waits without limit for the bytes that tell one HTTP version from another.
+                if now == 0 {
+                    return;
+                }
+                // Nothing new for a while: requests on their way end, and then the connection does.
+                if now == seen {
+                    is_ending = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                seen = now;
+                wait = IDLE_TIMEOUT;
+            }
+        }
+    };
+    if let Err(error) = ended {
+        // Clients that go away are everyday life.
+        tracing::debug!(error, %peer, "a connection ended early");
+    }
+}
+
+fn connection_builder() -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -151,19 +203,7 @@ async fn serve_connection(stream: TcpStream, peer: SocketAddr, app: Router, stop
         .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
         .keep_alive_interval(Some(Duration::from_secs(30)));
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        // Clients that go away are everyday life.
-        tracing::debug!(error, %peer, "a connection ended early");
-    }
+    builder
 }
 
 /// The first signal stops in order, a second one at once.

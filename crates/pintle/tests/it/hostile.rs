@@ -56,6 +56,10 @@ async fn slow_and_huge_requests_are_let_go_while_others_are_served() {
         let mut client = RawClient::connect(server.addr.parse().unwrap()).await;
         client.send("POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nx-slow: ").await.unwrap();
         slow.push(client);
+        // And as many that send nothing at all, or only what could begin either HTTP version.
+        let mut silent = RawClient::connect(server.addr.parse().unwrap()).await;
+        silent.send(if slow.len() % 2 == 0 { "" } else { "P" }).await.unwrap();
+        slow.push(silent);
     }
     let began = std::time::Instant::now();
     assert_eq!(chat(&server, &key).await, 200);
