@@ -49,7 +49,7 @@ pub(crate) struct Life {
     phase: (Phase, Instant),
     stand: Stand,
     settlement: Option<Settlement>,
-    occupied: Option<Occupied>,
+    occupied: Option<Arc<Occupied>>,
 }
 
 /// What a request takes up from admission to its end, a streamed answer included.
@@ -76,8 +76,13 @@ impl Life {
     }
 
     /// Keeps what the request takes up until it ends.
-    pub(crate) fn occupy(&mut self, occupied: Occupied) {
+    pub(crate) fn occupy(&mut self, occupied: Arc<Occupied>) {
         self.occupied = Some(occupied);
+    }
+
+    /// A share in it, for work that may outlive the request.
+    pub(crate) fn occupied(&self) -> Option<Arc<Occupied>> {
+        self.occupied.clone()
     }
 
     pub(crate) fn new_record(

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use axum::body::Body;
 use http::header;
 use pintle_core::{Amount, KeyId, Name, RequestId, TokenUsage, Transformation, UsageSource};
-use pintle_ledger::{EntryState, Hold, Phase, ReserveError, ScanState, Settlement};
+use pintle_ledger::{EntryState, Hold, Phase, RequestRecord, ReserveError, ScanState, Settlement};
 use pintle_llm::{ChatAnswer, ChatRequest};
 use pintle_policy::{Reason, Subject};
 use pintle_registry::UseCase;
@@ -127,9 +127,15 @@ async fn admit<'a>(
     let received = tokio::time::timeout_at(deadline, read).await.map_err(|_| Stop::SlowBody)??;
     let bytes = received.bytes;
     let size = bytes.len();
-    let parsed = off_the_threads(size, move || ChatRequest::parse(&bytes)).await?;
-    let request = parsed.map_err(Stop::Request)?;
-    life.occupy(Occupied { _busy: busy, _place: place, _memory: received.memory });
+    // Work that was begun goes on when the client leaves, so what it takes up stays counted with it.
+    let occupied = Arc::new(Occupied { _busy: busy, _place: place, _memory: received.memory });
+    life.occupy(Arc::clone(&occupied));
+    let parse = move || {
+        let parsed = ChatRequest::parse(&bytes);
+        drop(occupied);
+        parsed
+    };
+    let request = off_the_threads(size, parse).await?.map_err(Stop::Request)?;
     life.note(|record| {
         record.model = request.model().chars().take(128).collect::<String>().into();
         record.stream = request.stream();
@@ -201,11 +207,18 @@ async fn classify<'a>(
     life.enter(Phase::Classify);
     let Admitted { admission, request, size, stations, deadline, deadline_s } = admitted;
     let guard = Arc::clone(&loaded.guard);
-    let scanned = Arc::new(off_the_threads(size, move || Scanned::new(request, &guard)).await?);
+    let occupied = life.occupied();
+    let scan = move || {
+        let scanned = Scanned::new(request, &guard);
+        drop(occupied);
+        scanned
+    };
+    let scanned = Arc::new(off_the_threads(size, scan).await?);
     life.note(|record| {
         record.request_scan = ScanState::Complete;
         record.class = Some(scanned.class());
-        record.add_findings(scanned.findings().iter().cloned());
+        let total = u32::try_from(scanned.findings().len()).unwrap_or(u32::MAX);
+        record.add_findings(scanned.findings().iter().take(RequestRecord::MOST_FINDINGS).cloned(), total);
     });
     Ok(Classified { admission, scanned, stations, size, deadline, deadline_s })
 }
@@ -432,7 +445,7 @@ async fn screen(life: &mut Life, called: Called) -> Result<Answered, Stop> {
         record.answer_scan = ScanState::Complete;
         record.answer_class = seen.class;
         record.answer_masked = seen.masked;
-        record.add_findings(seen.findings);
+        record.add_findings(seen.findings, seen.total);
     });
     match refused {
         Some(stop) => Err(stop),

@@ -5,13 +5,14 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use pintle_core::{DataClass, Finding, Origin, Place};
 use pintle_guard::{AnswerWindow, Guard, Match, Pseudonyms, RestoreWindow, Treatment, Treatments};
+use pintle_ledger::RequestRecord;
 use pintle_llm::{ChatAnswer, RewriteError, TextField};
 use pintle_policy::{AnswerRule, AnswerTable};
 
 use crate::content::scan_field;
 
-/// A text of a streamed answer that can be scanned only when it is complete may be so long.
-const HELD_BYTES_MAX: usize = 1 << 20;
+/// The texts of a streamed answer that can be scanned only when they are complete may be so long in all.
+const HELD_BYTES_MAX: usize = 4 << 20;
 
 /// What is needed to guard the answer to one request.
 pub(crate) struct Screen {
@@ -26,8 +27,13 @@ pub(crate) struct Screen {
 /// What was seen in an answer.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
+    /// The first ones, as many as a record keeps.
     pub(crate) findings: Vec<Finding>,
+    /// How many there were in all.
+    pub(crate) total: u32,
     pub(crate) masked: u32,
+    /// Choices of which a text was masked.
+    changed: BTreeSet<u32>,
     /// The highest class among the findings.
     pub(crate) class: Option<DataClass>,
     /// The policy does not let this class through, masked or not.
@@ -45,9 +51,14 @@ impl Seen {
             self.class = self.class.max(Some(found.class));
             if treatments.masks(&found) {
                 self.masked = self.masked.saturating_add(1);
+                self.changed.extend(place.message);
             }
             if table.for_class(found.class) == AnswerRule::Stop {
                 self.stopped = self.stopped.max(Some(found.class));
+            }
+            self.total = self.total.saturating_add(1);
+            if self.findings.len() >= RequestRecord::MOST_FINDINGS {
+                continue;
             }
             self.findings.push(Finding {
                 kind: found.kind,
@@ -103,10 +114,7 @@ impl Screen {
 
     /// Whether a text of the choice was changed, or may have been: then nothing that repeats it may go on.
     pub(crate) fn has_changed(&self, choice: u32) -> bool {
-        let masks = |finding: &Finding| {
-            self.treatments.of(finding.class) == Treatment::Mask && finding.place.message == Some(choice)
-        };
-        !self.pseudonyms.is_empty() || self.seen.findings.iter().any(masks)
+        !self.pseudonyms.is_empty() || self.seen.changed.contains(&choice)
     }
 
     /// Guards a whole answer in place.
@@ -195,10 +203,11 @@ impl TextWindow {
 pub(crate) struct Held(String);
 
 impl Held {
-    /// Takes a piece; `false` when it has become too long.
-    pub(crate) fn push(&mut self, piece: &str) -> bool {
+    /// Takes a piece and counts it in `total`; `false` when all that is held has become too much.
+    pub(crate) fn push(&mut self, piece: &str, total: &mut usize) -> bool {
         self.0.push_str(piece);
-        self.0.len() <= HELD_BYTES_MAX
+        *total = total.saturating_add(piece.len());
+        *total <= HELD_BYTES_MAX
     }
 
     pub(crate) fn take(&mut self) -> String {

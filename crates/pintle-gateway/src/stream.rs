@@ -71,6 +71,8 @@ pub(crate) struct AnswerStream {
     timer: Pin<Box<Sleep>>,
     /// The client has the stream's last event; the provider's framing is read to its end.
     is_complete: bool,
+    /// Bytes of tool arguments that were held so far.
+    held_bytes: usize,
     /// Pieces that came after the last event.
     after_end: u32,
 }
@@ -108,6 +110,7 @@ impl AnswerStream {
             out: BytesMut::new(),
             timer,
             is_complete: false,
+            held_bytes: 0,
             after_end: 0,
         }
     }
@@ -201,7 +204,7 @@ impl AnswerStream {
             }
         }
         let (mut had_text, mut has_text, mut is_broken) = (false, false, false);
-        let AnswerStream { screen, windows, order, output, finished: ended, .. } = self;
+        let AnswerStream { screen, windows, order, output, finished: ended, held_bytes, .. } = self;
         chunk.for_each_text(&mut |delta| {
             had_text |= !delta.text.is_empty();
             output.feed(delta.text);
@@ -234,7 +237,7 @@ impl AnswerStream {
             });
             let piece = std::mem::take(delta.text);
             match window {
-                Window::Json(held) => is_broken |= !held.push(&piece),
+                Window::Json(held) => is_broken |= !held.push(&piece, held_bytes),
                 Window::Text(window) => {
                     window.push(&piece, delta.text);
                     if finished.contains(&key.0) {
@@ -364,12 +367,22 @@ impl AnswerStream {
             record.answer_scan = state;
             record.answer_class = seen.class;
             record.answer_masked = seen.masked;
-            record.add_findings(seen.findings);
+            record.add_findings(seen.findings, seen.total);
         });
     }
 
     /// The provider closed the connection.
     fn end_of_upstream(&mut self) {
+        // A last event may lack the blank line behind it.
+        let decoder = std::mem::replace(&mut self.sse, SseDecoder::new(EVENT_BYTES_MAX));
+        if let Ok(Some(event)) = decoder.finish()
+            && let Err(stop) = self.event(&event)
+        {
+            self.fail(&stop);
+        }
+        if self.life.is_none() {
+            return;
+        }
         // Some servers leave out the last event; what counts is that each choice has said it is complete.
         let is_whole = self.anthropic.is_none()
             && u32::try_from(self.finished.len()).is_ok_and(|count| count >= self.facts.choices);

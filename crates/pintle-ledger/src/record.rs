@@ -328,10 +328,10 @@ impl RequestRecord {
         }
     }
 
-    /// Adds findings, keeping the first ones and counting all.
-    pub fn add_findings(&mut self, findings: impl IntoIterator<Item = Finding>) {
+    /// Adds findings, keeping the first ones; `total` counts them all, also those that nobody kept.
+    pub fn add_findings(&mut self, findings: impl IntoIterator<Item = Finding>, total: u32) {
+        self.findings_total = self.findings_total.saturating_add(total);
         for finding in findings {
-            self.findings_total = self.findings_total.saturating_add(1);
             if self.findings.len() < Self::MOST_FINDINGS {
                 self.findings.push(finding);
             }

@@ -206,18 +206,21 @@ fn today(it: &Fixture) {
     answered(it, record(it, at(ANSWERED), "campaign-texts", DataClass::Internal), "cloud-mini", (1_840, 412));
 
     let mut iban = record(it, at(PSEUDONYMISED), "contract-review", DataClass::Confidential);
-    iban.add_findings([
-        finding("iban", DataClass::Confidential, Origin::Request, 0),
-        finding("iban", DataClass::Confidential, Origin::Request, 0),
-        finding("email", DataClass::Confidential, Origin::Request, 2),
-    ]);
+    iban.add_findings(
+        [
+            finding("iban", DataClass::Confidential, Origin::Request, 0),
+            finding("iban", DataClass::Confidential, Origin::Request, 0),
+            finding("email", DataClass::Confidential, Origin::Request, 2),
+        ],
+        3,
+    );
     iban.applied = Some(Transformation::Pseudonymise);
     iban.sent_class = Some(DataClass::Internal);
     iban.stream = true;
     answered(it, iban, "cloud-large", (2_100, 640));
 
     let mut refused = record(it, at(REFUSED), "campaign-texts", DataClass::Restricted);
-    refused.add_findings([finding("private_key", DataClass::Restricted, Origin::Request, 0)]);
+    refused.add_findings([finding("private_key", DataClass::Restricted, Origin::Request, 0)], 1);
     refused.candidates = vec![
         candidate("cloud-mini", false, &["clearance", "restricted-on-premises"]),
         candidate("onprem-assistant", false, &["use-case-class"]),

@@ -307,3 +307,17 @@ async fn i5_text_after_the_end_of_a_choice_breaks_the_stream() {
     assert!(answer.text().contains("provider_broken_answer"), "{}", answer.text());
     assert!(!answer.text().contains("1111 1111 now"), "{}", answer.text());
 }
+
+#[tokio::test]
+async fn a_last_event_without_its_blank_line_is_read_too() {
+    let upstream = FakeUpstream::start().await;
+    let fixture = Fixture::new(vec![cloud("cloud", &upstream)]).await;
+    let choice = json!({ "index": 0, "delta": { "content": "Good morning" }, "finish_reason": "stop" });
+    let chunk = json!({ "id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m",
+        "choices": [choice] });
+    upstream.script(Script::sse([format!("data: {chunk}\n\n"), "data: [DONE]".to_owned()]));
+    let answer = fixture.chat(ask_streamed("cloud", "Hello")).await;
+    assert_eq!(streamed_content(&answer), "Good morning");
+    assert_eq!(answer.sse_data().last().map(String::as_str), Some("[DONE]"));
+    assert_eq!(fixture.record().await.outcome, Outcome::Answered);
+}
