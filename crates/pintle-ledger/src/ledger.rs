@@ -215,8 +215,10 @@ impl Ledger {
         }
         // The use case first: the refusal names the budget that its owner can do something about.
         let scopes = [Scope::UseCase(use_case.clone()), Scope::Organisation];
-        let period = self.inner.accounts.hold(&scopes, amount, self.inner.clock.now())?;
-        Ok(Hold { inner: Arc::clone(&self.inner), scopes, amount, period, is_open: true })
+        let at = self.inner.clock.now();
+        let period = self.inner.accounts.hold(&scopes, amount, at)?;
+        let at_ms = at.as_millisecond();
+        Ok(Hold { inner: Arc::clone(&self.inner), scopes, amount, at_ms, period, is_open: true })
     }
 
     /// The hard monthly limit of a scope, if it has one.
@@ -409,6 +411,7 @@ pub struct Hold {
     inner: Arc<Inner>,
     scopes: [Scope; 2],
     amount: Amount,
+    at_ms: i64,
     period: Period,
     is_open: bool,
 }
@@ -444,7 +447,8 @@ impl Hold {
             usage: TokenUsage::default(),
             usage_source: UsageSource::Held,
             prices: None,
-            settled_at_ms: record.at_ms,
+            held_at_ms: self.at_ms,
+            settled_at_ms: self.at_ms,
         });
         let outcome = std::mem::replace(&mut record.outcome, Outcome::InDoubt);
         let appended = self.inner.append(LineKind::Intent, &record);
@@ -566,6 +570,7 @@ impl Dispatched {
             usage: settlement.usage,
             usage_source: settlement.usage_source,
             prices: settlement.prices,
+            held_at_ms: self.hold.at_ms,
             settled_at_ms: self.hold.inner.clock.now().as_millisecond(),
         });
         look(&self.record);

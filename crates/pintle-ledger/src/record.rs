@@ -192,6 +192,9 @@ pub struct Entry {
     /// The prices that were applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prices: Option<PriceCard>,
+    /// When it was held, in milliseconds since 1970: the month whose budget it takes from, also when the request
+    /// came in before midnight and its body was read after it.
+    pub held_at_ms: i64,
     /// When it was settled, in milliseconds since 1970.
     pub settled_at_ms: i64,
 }

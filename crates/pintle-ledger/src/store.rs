@@ -48,9 +48,9 @@ impl Row {
         }
     }
 
-    /// The day in the organisation's time zone: `2026-11-24`.
+    /// The day in the organisation's time zone on which the money was held: `2026-11-24`.
     fn day(&self, zone: &TimeZone) -> String {
-        day_of(self.at_ms, zone)
+        day_of(self.entry.as_ref().map_or(self.at_ms, |entry| entry.held_at_ms), zone)
     }
 }
 
@@ -67,8 +67,8 @@ fn count(value: u64) -> i64 {
 /// Writes a batch. A request that is there already stays as it is: the first word in the database is
 /// final, which makes a second try of the same batch harmless (I3).
 ///
-/// With a `pause`, the writer rests that long after each statement, so that on a machine with few cores
-/// a request waits for one statement at the most, and not for the whole batch.
+/// With a `pause`, the writer makes short statements and rests that long after each, so that on a machine with
+/// few cores a request waits for one short statement at the most, and not for the whole batch.
 pub(crate) async fn write(
     database: &Database,
     zone: &TimeZone,
@@ -78,7 +78,8 @@ pub(crate) async fn write(
     for part in batch.chunks(RECORDS_PER_TRANSACTION) {
         let mut transaction = database.writer().begin().await?;
         let rows: Vec<_> = part.iter().map(|it| (&it.row, it.row.day(zone), it.json.as_str())).collect();
-        for rows in rows.chunks(ROWS_PER_STATEMENT) {
+        let size = if pause.is_some() { ROWS_WHEN_CALM } else { ROWS_PER_STATEMENT };
+        for rows in rows.chunks(size) {
             insert_requests(&mut transaction, rows).await?;
             insert_entries(&mut transaction, rows).await?;
             if let Some(pause) = pause {
@@ -116,8 +117,9 @@ type RowRef<'a> = (&'a Row, String, &'a str);
 
 /// Rows per statement. Three sizes, so that each statement is prepared once and found again: preparing a
 /// statement of its own length for each batch costs more than running it.
-const SIZES: [usize; 3] = [ROWS_PER_STATEMENT, 8, 1];
+const SIZES: [usize; 3] = [ROWS_PER_STATEMENT, ROWS_WHEN_CALM, 1];
 const ROWS_PER_STATEMENT: usize = 32;
+const ROWS_WHEN_CALM: usize = 8;
 
 /// `INSERT` statements for so many rows at once, in the order of [`SIZES`].
 struct Inserts([String; 3]);

@@ -117,7 +117,7 @@ CREATE TABLE requests (
 CREATE INDEX requests_by_use_case ON requests (use_case, id);
 
 -- Exactly one row for each dispatched request (I3): the primary key sees to "one", the journal to "each".
--- `day` is the day in the organisation's time zone at the time of the request: `2026-11-24`.
+-- `day` is the day in the organisation's time zone on which the money was held: `2026-11-24`.
 CREATE TABLE ledger_entries (
     request_id    BLOB PRIMARY KEY,
     at            INTEGER NOT NULL,

@@ -301,3 +301,19 @@ async fn i3_a_flush_that_is_cancelled_at_any_point_loses_nothing() {
     assert_eq!(ledger.backlog(), 0);
     assert_eq!(ledger.usage(UsageBy::UseCase, None, None, None).await.unwrap()[0].requests, 40);
 }
+
+#[tokio::test]
+async fn i2_a_request_over_midnight_counts_in_the_month_that_held_it() {
+    let (folder, clock) = (tempfile::tempdir().unwrap(), clock());
+    clock.set("2026-11-30T22:59:59Z".parse().unwrap());
+    let (ledger, _) = open(&folder, &clock).await;
+    let early = record(&clock);
+    clock.set("2026-11-30T23:00:01Z".parse().unwrap());
+    let hold = ledger.hold(&replies(), Amount::from_nanos(9_000)).unwrap();
+    settle(hold.dispatch(early, Some(prices())).unwrap(), 5);
+    assert_eq!(state(&ledger, &Scope::Organisation), (5_000, 0));
+    ledger.flush().await.unwrap();
+    drop(ledger);
+    let (ledger, _) = open(&folder, &clock).await;
+    assert_eq!(state(&ledger, &Scope::Organisation), (5_000, 0), "the same after a restart");
+}
