@@ -1,0 +1,1 @@
+//! From files to a corpus: read, guard, sort out, split, report.

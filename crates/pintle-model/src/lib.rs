@@ -1,0 +1,8 @@
+//! Own models: from the organisation's documents to a model that answers behind the same endpoint as any other.
+//!
+//! The steps are modules of their own and talk through files: `corpus` reads and guards documents, `train` makes
+//! a network of them, `demo` writes the handbook that the demo's model learns. `math` and `network` are the engine.
+
+pub mod corpus;
+pub mod demo;
+pub mod pairs;

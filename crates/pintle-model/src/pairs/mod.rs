@@ -1,0 +1,1 @@
+//! Questions and answers from the structure of documents: headings, lists and tables.
