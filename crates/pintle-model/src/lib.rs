@@ -3,6 +3,17 @@
 //! The steps are modules of their own and talk through files: `corpus` reads and guards documents, `train` makes
 //! a network of them, `demo` writes the handbook that the demo's model learns. `math` and `network` are the engine.
 
+mod config;
 pub mod corpus;
 pub mod demo;
+mod error;
+mod layout;
+mod math;
+mod network;
 pub mod pairs;
+mod train;
+
+pub use config::ModelConfig;
+pub use error::ModelError;
+pub use layout::{Layout, Tensor};
+pub use train::OptimiserSettings;

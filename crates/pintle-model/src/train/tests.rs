@@ -1,0 +1,152 @@
+//! The engine's proofs: gradients against finite differences, accumulation, learning.
+
+use super::{
+    machine::{Batch, Machine, State},
+    optimiser::{Moments, OptimiserSettings},
+};
+use crate::{
+    ModelConfig,
+    math::IGNORE,
+    network::{Pass, Shape, Task},
+};
+
+fn shape(tied: bool, shared: usize) -> Shape {
+    let config = serde_json::json!({
+        "vocab_size": 19, "hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "num_key_value_heads": shared, "head_dim": 8, "max_position_embeddings": 16,
+        "rms_norm_eps": 1e-5, "tie_word_embeddings": tied,
+    });
+    Shape::new(serde_json::from_value::<ModelConfig>(config).unwrap()).unwrap()
+}
+
+/// Weights large enough for every path to matter, and an embedding long enough for its normalisation to be smooth.
+fn weights(shape: &Shape) -> Vec<f32> {
+    let embedding = shape.layout.embedding.clone();
+    let grow = |i: usize| if embedding.contains(&i) { 40.0 } else { 6.0 };
+    shape.first_weights(7).iter().enumerate().map(|(i, w)| w.min(0.3) * grow(i)).collect()
+}
+
+fn batch(sequences: usize, length: usize) -> Batch {
+    let tokens: Vec<u32> = (0..sequences * length).map(|i| ((i * i + 5 * i) % 19) as u32).collect();
+    let targets = (0..tokens.len()).map(|i| if i % 5 == 4 { IGNORE } else { ((i * 7 + 2) % 19) as u32 });
+    Batch { targets: targets.collect(), tokens, length }
+}
+
+fn state(shape: &Shape) -> State {
+    State { weights: weights(shape), moments: Moments::new(shape.layout.weights), step: 0 }
+}
+
+#[test]
+fn gradients_of_every_tensor_are_those_of_finite_differences() {
+    for (tied, shared) in [(true, 4), (false, 2), (false, 1)] {
+        let shape = shape(tied, shared);
+        let weights = weights(&shape);
+        let batch = batch(3, 11);
+        let task = Task { tokens: &batch.tokens, targets: &batch.targets, length: 11, scale: 1.0 };
+        let mut pass = Pass::new(&shape);
+        let mut gradients = vec![0.0; weights.len()];
+        let loss = pass.learn(&weights, &mut gradients, task);
+        assert!((loss - pass.loss(&weights, task)).abs() < 1e-3);
+        for tensor in &shape.layout.tensors {
+            let range = tensor.range.clone();
+            let step = (range.len() / 23).max(1);
+            let (mut difference, mut size) = (0.0_f64, 0.0_f64);
+            for at in range.step_by(step) {
+                let h = 1.5e-2;
+                let side = |by: f32, pass: &mut Pass| {
+                    let mut moved = weights.clone();
+                    moved[at] += by;
+                    pass.loss(&moved, task)
+                };
+                // Four points: the error falls with the fourth power of the step.
+                let near = side(h, &mut pass) - side(-h, &mut pass);
+                let far = side(2.0 * h, &mut pass) - side(-2.0 * h, &mut pass);
+                let numeric = (8.0 * near - far) / (12.0 * f64::from(h));
+                difference += (numeric - f64::from(gradients[at])).powi(2);
+                size += numeric.powi(2).max(f64::from(gradients[at]).powi(2));
+            }
+            let relative = (difference / size.max(1e-12)).sqrt();
+            assert!(size > 1e-6 && relative < 1e-3, "{}: {relative:e} of {size:e}", tensor.name);
+        }
+    }
+}
+
+#[test]
+fn accumulating_eight_times_one_is_once_eight() {
+    let shape = shape(true, 2);
+    let whole = batch(8, 9);
+    let parts: Vec<Batch> = (0..8)
+        .map(|i| Batch {
+            tokens: whole.tokens[i * 9..(i + 1) * 9].to_vec(),
+            targets: whole.targets[i * 9..(i + 1) * 9].to_vec(),
+            length: 9,
+        })
+        .collect();
+    let settings = OptimiserSettings::default();
+    let run = |batches: &[Batch], shards: usize| {
+        let mut state = state(&shape);
+        let stepped = Machine::new(&shape, shards).step(&mut state, batches, &settings, 1e-3).unwrap();
+        (stepped, state)
+    };
+    let (one, first) = run(&[whole], 1);
+    for shards in [1, 2, 3] {
+        let (eight, second) = run(&parts, shards);
+        assert!((one.loss - eight.loss).abs() < 1e-5 && (one.norm - eight.norm).abs() / one.norm < 1e-5);
+        let moments = first.moments.first.iter().zip(&second.moments.first);
+        let worst = moments.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(worst < 1e-5, "{worst}");
+    }
+}
+
+#[test]
+fn every_tensor_changes_at_step_one() {
+    let shape = shape(false, 2);
+    let mut state = state(&shape);
+    let before = state.weights.clone();
+    let settings = OptimiserSettings { weight_decay: 0.0, ..OptimiserSettings::default() };
+    Machine::new(&shape, 2).step(&mut state, &[batch(4, 12)], &settings, 1e-3).unwrap();
+    for tensor in &shape.layout.tensors {
+        let moved =
+            tensor.range.clone().filter(|i| before[*i].to_bits() != state.weights[*i].to_bits()).count();
+        // Rows of the embedding whose tokens do not occur stay.
+        assert!(moved * 2 > tensor.range.len(), "{}: {moved} of {}", tensor.name, tensor.range.len());
+    }
+}
+
+#[test]
+fn one_batch_is_learnt_by_heart() {
+    let shape = shape(true, 2);
+    let mut state = State { weights: shape.first_weights(1), ..state(&shape) };
+    let mut machine = Machine::new(&shape, 2);
+    let settings = OptimiserSettings { weight_decay: 0.0, ..OptimiserSettings::default() };
+    let batch = batch(4, 12);
+    let mut loss = f64::MAX;
+    for step in 1..=600 {
+        let rate = 5.0 * settings.rate(step, 600);
+        loss = machine.step(&mut state, std::slice::from_ref(&batch), &settings, rate).unwrap().loss;
+    }
+    assert!(loss < 0.02, "{loss}");
+}
+
+#[test]
+fn the_number_of_threads_does_not_change_a_run() {
+    let shape = shape(true, 4);
+    let run = || {
+        let mut state = state(&shape);
+        let mut machine = Machine::new(&shape, 3);
+        for _ in 0..3 {
+            machine.step(&mut state, &[batch(7, 12)], &OptimiserSettings::default(), 1e-3).unwrap();
+        }
+        state.weights.iter().map(|w| w.to_bits()).collect::<Vec<_>>()
+    };
+    assert_eq!(run(), run());
+}
+
+#[test]
+fn the_learning_rate_climbs_and_falls() {
+    let settings = OptimiserSettings::default();
+    assert!((settings.rate(1, 2000) - 1e-5).abs() < 1e-9);
+    assert!((settings.rate(100, 2000) - 1e-3).abs() < 1e-9);
+    assert!((settings.rate(2000, 2000) - 1e-4).abs() < 1e-9);
+    assert!(settings.rate(1050, 2000) < 6e-4);
+}
