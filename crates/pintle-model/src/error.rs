@@ -29,6 +29,11 @@ pub enum ModelError {
         /// What is wrong with it.
         why: String,
     },
+    /// The checkpoint belongs to something else.
+    #[error(
+        "`{0}` is the checkpoint of another run: the recipe, the documents or the seed have changed; hint: begin anew in another folder, or remove the checkpoint"
+    )]
+    OtherRun(PathBuf),
     /// The training data are not enough to train on.
     #[error("there is too little to train on: {0}")]
     TooLittle(String),

@@ -16,4 +16,4 @@ mod train;
 pub use config::ModelConfig;
 pub use error::ModelError;
 pub use layout::{Layout, Tensor};
-pub use train::OptimiserSettings;
+pub use train::{Example, HeldOut, OptimiserSettings, Point, Progress, RunSettings, Source, Trained};

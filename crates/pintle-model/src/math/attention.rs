@@ -42,7 +42,7 @@ impl Heads {
 }
 
 /// Row `i` of a square of scores becomes probabilities over the columns up to `i`, and zero beyond.
-pub(crate) fn softmax_causal(scores: &mut [f32], length: usize) {
+fn softmax_causal(scores: &mut [f32], length: usize) {
     wide(
         #[inline(always)]
         || {

@@ -1,7 +1,5 @@
 //! The exponential function in a form that the compiler turns into vectors, and what is made of it.
 
-use super::wide;
-
 /// Values per step of the loops below: one wide register.
 const LANES: usize = 16;
 
@@ -29,13 +27,6 @@ pub(super) fn exp(x: f32) -> f32 {
 }
 
 /// Turns values into probabilities, in place. Gives the logarithm of the sum that they were divided by.
-pub(crate) fn softmax(values: &mut [f32]) -> f32 {
-    wide(
-        #[inline(always)]
-        || softmax_inline(values),
-    )
-}
-
 #[inline(always)]
 pub(super) fn softmax_inline(values: &mut [f32]) -> f32 {
     let most = largest(values);
@@ -100,7 +91,7 @@ mod tests {
         for len in [1, 7, 32, 65, 333] {
             let mut values: Vec<f32> = (0..len).map(|i| ((i * 31 % 17) as f32).sin() * 20.0).collect();
             let expected: f64 = values.iter().map(|v| f64::from(*v).exp()).sum::<f64>().ln();
-            let log_sum = softmax(&mut values);
+            let log_sum = softmax_inline(&mut values);
             assert!((f64::from(log_sum) - expected).abs() < 1e-4);
             assert!((values.iter().sum::<f32>() - 1.0).abs() < 1e-5);
         }

@@ -64,6 +64,7 @@ pub(crate) enum Into {
 }
 
 /// `to = scale · left · right`, or `to += …`.
+#[expect(clippy::needless_pass_by_value, reason = "a view that is written through is given away")]
 pub(crate) fn matmul(to: MatMut<'_>, left: Mat<'_>, right: Mat<'_>, scale: f32, into: Into) {
     assert!(
         to.rows == left.rows && to.cols == right.cols && left.cols == right.rows,

@@ -13,8 +13,7 @@ mod norm;
 mod rope;
 
 pub(crate) use activation::{silu_gate, silu_gate_back};
-pub(crate) use attention::{Heads, attend, attend_back, softmax_causal};
-pub(crate) use exp::softmax;
+pub(crate) use attention::{Heads, attend, attend_back};
 pub(crate) use loss::{IGNORE, cross_entropy};
 pub(crate) use matmul::{Into, Mat, MatMut, matmul};
 pub(crate) use norm::{rms_norm, rms_norm_back};

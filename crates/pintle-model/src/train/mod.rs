@@ -1,8 +1,13 @@
 //! Training: steps, their schedule, and the run that survives being killed.
 
+mod checkpoint;
+mod data;
 mod machine;
 mod optimiser;
+mod run;
 #[cfg(test)]
 mod tests;
 
+pub use data::{Example, Source};
 pub use optimiser::OptimiserSettings;
+pub use run::{HeldOut, Point, Progress, RunSettings, Trained};

@@ -91,11 +91,8 @@ impl Update {
         decays: bool,
     ) {
         let OptimiserSettings { beta1, beta2, epsilon, weight_decay, .. } = self.settings;
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "after a million steps the correction is one anyway"
-        )]
-        let step = self.step.min(1_000_000) as i32;
+        // After a million steps the correction is one.
+        let step = i32::try_from(self.step.min(1_000_000)).unwrap_or(i32::MAX);
         let correct1 = 1.0 / (1.0 - beta1.powi(step));
         let correct2 = 1.0 / (1.0 - beta2.powi(step));
         let keep = if decays { 1.0 - self.rate * weight_decay } else { 1.0 };

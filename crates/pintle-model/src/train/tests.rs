@@ -1,8 +1,12 @@
 //! The engine's proofs: gradients against finite differences, accumulation, learning.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::{
+    HeldOut, Point, RunSettings, Source,
     machine::{Batch, Machine, State},
     optimiser::{Moments, OptimiserSettings},
+    run::Run,
 };
 use crate::{
     ModelConfig,
@@ -27,8 +31,9 @@ fn weights(shape: &Shape) -> Vec<f32> {
 }
 
 fn batch(sequences: usize, length: usize) -> Batch {
-    let tokens: Vec<u32> = (0..sequences * length).map(|i| ((i * i + 5 * i) % 19) as u32).collect();
-    let targets = (0..tokens.len()).map(|i| if i % 5 == 4 { IGNORE } else { ((i * 7 + 2) % 19) as u32 });
+    let count = u32::try_from(sequences * length).unwrap();
+    let tokens: Vec<u32> = (0..count).map(|i| (i * i + 5 * i) % 19).collect();
+    let targets = (0..count).map(|i| if i % 5 == 4 { IGNORE } else { (i * 7 + 2) % 19 });
     Batch { targets: targets.collect(), tokens, length }
 }
 
@@ -149,4 +154,79 @@ fn the_learning_rate_climbs_and_falls() {
     assert!((settings.rate(100, 2000) - 1e-3).abs() < 1e-9);
     assert!((settings.rate(2000, 2000) - 1e-4).abs() < 1e-9);
     assert!(settings.rate(1050, 2000) < 6e-4);
+}
+
+fn run_settings() -> RunSettings {
+    RunSettings {
+        seed: 5,
+        steps: 24,
+        sequence_length: 12,
+        sequences: 3,
+        accumulate: 2,
+        shards: 2,
+        evaluate_every: 5,
+        optimiser: OptimiserSettings { warm_up_steps: 4, ..OptimiserSettings::default() },
+    }
+}
+
+/// Trains in `folder`, stopping after each of the steps of `stops` as if the process had been asked to end.
+fn train(folder: &std::path::Path, stops: &[u64]) -> (Vec<Point>, Vec<u32>) {
+    let shape = shape(true, 2);
+    let tokens: Vec<u32> = (0..400_u32).map(|i| i * i % 17).collect();
+    let held_out = HeldOut { bytes: 90, tokens: tokens[..50].to_vec() };
+    let source = Source::Stream(tokens);
+    let settings = run_settings();
+    let mut stops = stops.iter().copied();
+    loop {
+        let stop = AtomicBool::new(false);
+        let until = stops.next();
+        let run = Run {
+            shape: &shape,
+            identity: "this",
+            first: shape.first_weights(settings.seed),
+            source: &source,
+            held_out: &held_out,
+            settings: &settings,
+        };
+        let mut watch = |progress: super::Progress<'_>| {
+            stop.store(Some(progress.point.step) == until, Ordering::Relaxed);
+        };
+        let trained = run.train(folder, &stop, &mut watch).unwrap();
+        if trained.is_complete {
+            return (trained.curve, trained.weights.iter().map(|w| w.to_bits()).collect());
+        }
+    }
+}
+
+#[test]
+fn a_run_that_was_stopped_goes_on_as_if_it_had_not_been() {
+    let (whole, stopped) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (curve, weights) = train(whole.path(), &[]);
+    let (other_curve, other_weights) = train(stopped.path(), &[1, 2, 9, 17, 23]);
+    assert_eq!(curve, other_curve);
+    assert_eq!(weights, other_weights);
+    assert_eq!(curve.len(), 24);
+    assert_eq!(curve.iter().filter(|point| point.held_out_bits_per_byte.is_some()).count(), 5);
+}
+
+#[test]
+fn checkpoints_that_are_not_whole_or_not_ours_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("checkpoint.bin");
+    train(folder.path(), &[3]);
+    let whole = std::fs::read(&path).unwrap();
+    let shape = shape(true, 2);
+    let load = |run: &str| super::checkpoint::load(&path, run, shape.layout.weights);
+    assert!(load("this").unwrap().is_some());
+    assert!(load("another").unwrap_err().to_string().contains("another run"));
+    for cut in [0, 7, 20, whole.len() / 2, whole.len() - 1] {
+        std::fs::write(&path, &whole[..cut]).unwrap();
+        assert!(load("this").unwrap_err().to_string().contains("not complete"), "cut at {cut}");
+    }
+    for at in [0, 30, whole.len() / 3, whole.len() - 2] {
+        let mut changed = whole.clone();
+        changed[at] ^= 0x10;
+        std::fs::write(&path, &changed).unwrap();
+        assert!(load("this").is_err(), "changed at {at}");
+    }
 }
