@@ -12,8 +12,10 @@ mod math;
 mod network;
 pub mod pairs;
 mod train;
+mod tune;
 
 pub use config::ModelConfig;
 pub use error::ModelError;
 pub use layout::{Layout, Tensor};
 pub use train::{Example, HeldOut, OptimiserSettings, Point, Progress, RunSettings, Source, Trained};
+pub use tune::LoraSettings;

@@ -114,16 +114,19 @@ impl Update {
 }
 
 /// Stretches of weights with one answer to "do they decay?", cut so that several threads share the work evenly.
-pub(crate) fn stretches(layout: &Layout, parts: usize) -> Vec<Vec<(std::ops::Range<usize>, bool)>> {
-    let target = layout.weights.div_ceil(parts.max(1)).max(1);
+pub(crate) fn stretches(
+    tensors: impl Iterator<Item = (std::ops::Range<usize>, bool)>,
+    weights: usize,
+    parts: usize,
+) -> Vec<Vec<(std::ops::Range<usize>, bool)>> {
+    let target = weights.div_ceil(parts.max(1)).max(1);
     let mut all = vec![Vec::new()];
     let mut room = target;
-    for tensor in &layout.tensors {
-        let mut range = tensor.range.clone();
+    for (mut range, decays) in tensors {
         while !range.is_empty() {
             let end = range.end.min(range.start + room);
             if let Some(part) = all.last_mut() {
-                part.push((range.start..end, tensor.is_matrix()));
+                part.push((range.start..end, decays));
             }
             room -= end - range.start;
             range.start = end;
@@ -134,4 +137,10 @@ pub(crate) fn stretches(layout: &Layout, parts: usize) -> Vec<Vec<(std::ops::Ran
         }
     }
     all
+}
+
+/// The stretches of a whole network.
+pub(crate) fn stretches_of(layout: &Layout, parts: usize) -> Vec<Vec<(std::ops::Range<usize>, bool)>> {
+    let tensors = layout.tensors.iter().map(|tensor| (tensor.range.clone(), tensor.is_matrix()));
+    stretches(tensors, layout.weights, parts)
 }

@@ -15,7 +15,7 @@ use super::{
     machine::{Batch, Machine, State},
     optimiser::Moments,
 };
-use crate::{ModelError, network::Shape};
+use crate::ModelError;
 
 /// How a run goes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -98,7 +98,6 @@ const CHECKPOINT: &str = "checkpoint.bin";
 
 /// What a run is about.
 pub(crate) struct Run<'a> {
-    pub(crate) shape: &'a Shape,
     /// A name for everything that decides the run: a checkpoint of another one is refused.
     pub(crate) identity: &'a str,
     /// The weights to begin with.
@@ -106,6 +105,8 @@ pub(crate) struct Run<'a> {
     pub(crate) source: &'a Source,
     pub(crate) held_out: &'a HeldOut,
     pub(crate) settings: &'a RunSettings,
+    /// What is trained: all weights, or an adapter beside them; `first` is as long as that.
+    pub(crate) machine: Machine,
 }
 
 impl Run<'_> {
@@ -117,7 +118,7 @@ impl Run<'_> {
         stop: &AtomicBool,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Trained, ModelError> {
-        let Run { shape, identity, first, source, held_out, settings } = self;
+        let Run { identity, first, source, held_out, settings, mut machine } = self;
         source.check(settings.sequence_length)?;
         let path = folder.join(CHECKPOINT);
         let Resumed { mut state, mut curve, seconds } = checkpoint::load(&path, identity, first.len())?
@@ -126,7 +127,6 @@ impl Run<'_> {
                 curve: Vec::new(),
                 seconds: 0.0,
             });
-        let mut machine = Machine::new(shape, settings.shards);
         let plan = Plan {
             seed: settings.seed,
             length: settings.sequence_length,

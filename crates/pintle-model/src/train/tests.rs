@@ -181,7 +181,7 @@ fn train(folder: &std::path::Path, stops: &[u64]) -> (Vec<Point>, Vec<u32>) {
         let stop = AtomicBool::new(false);
         let until = stops.next();
         let run = Run {
-            shape: &shape,
+            machine: Machine::new(&shape, settings.shards),
             identity: "this",
             first: shape.first_weights(settings.seed),
             source: &source,
@@ -229,4 +229,44 @@ fn checkpoints_that_are_not_whole_or_not_ours_are_refused() {
         std::fs::write(&path, &changed).unwrap();
         assert!(load("this").is_err(), "changed at {at}");
     }
+}
+
+#[test]
+fn an_adapter_learns_by_its_exact_gradient_and_leaves_the_base_alone() {
+    let shape = shape(true, 2);
+    let base = std::sync::Arc::new(weights(&shape));
+    let settings = crate::LoraSettings { rank: 3, alpha: 6.0, ..crate::LoraSettings::default() };
+    let adapter = crate::tune::Adapter::new(&shape.layout, &settings).unwrap();
+    let mut first = adapter.first_weights(1);
+    // `B` begins at zero; the gradient of `A` shows only when it is not.
+    first.iter_mut().enumerate().for_each(|(i, w)| *w += (i as f32).sin() * 0.1);
+    let batch = batch(3, 11);
+    let mut machine = Machine::adapting(&shape, 1, adapter.clone(), std::sync::Arc::clone(&base));
+    // With a mean that forgets at once, the first moment is the gradient.
+    let frozen =
+        OptimiserSettings { beta1: 0.0, clip: 0.0, weight_decay: 0.0, ..OptimiserSettings::default() };
+    let mut state = State { weights: first.clone(), moments: Moments::new(adapter.weights), step: 0 };
+    machine.step(&mut state, std::slice::from_ref(&batch), &frozen, 0.0).unwrap();
+    let asked = batch.asked() as f64;
+    for pair in [&adapter.pairs[0], &adapter.pairs[4], &adapter.pairs[13]] {
+        for at in [pair.a.start + 1, pair.a.end - 2, pair.b.start, pair.b.end - 1] {
+            let mut side = |by: f32| {
+                let mut moved = first.clone();
+                moved[at] += by;
+                machine.loss(&moved, &batch).unwrap() / asked
+            };
+            let numeric = (side(2e-2) - side(-2e-2)) / 4e-2;
+            let exact = f64::from(state.moments.first[at]);
+            assert!(
+                (numeric - exact).abs() < 2e-3 * numeric.abs().max(0.05),
+                "{}: {numeric} {exact}",
+                pair.name
+            );
+        }
+    }
+    let before = machine.loss(&state.weights, &batch).unwrap();
+    for _ in 0..100 {
+        machine.step(&mut state, std::slice::from_ref(&batch), &OptimiserSettings::default(), 1e-2).unwrap();
+    }
+    assert!(machine.loss(&state.weights, &batch).unwrap() < 0.5 * before);
 }

@@ -1,0 +1,6 @@
+//! Tuning: what a model learns beyond its base, whole or as a low-rank adapter.
+
+mod lora;
+
+pub(crate) use lora::Adapter;
+pub use lora::LoraSettings;
