@@ -65,6 +65,7 @@ impl Station {
             provider: placement.provider.name().to_owned(),
             model: placement.model.clone(),
             region: placement.region.clone(),
+            trained_on: connector.trained_on(),
         };
         Station {
             placement,

@@ -8,11 +8,14 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use pintle_core::{Clock, KeyId, Timestamp};
+use pintle_core::{Clock, KeyId, Name, Timestamp};
 use pintle_guard::Guard;
 use pintle_ledger::{Ledger, Scope};
+use pintle_llm::LocalModel;
 use pintle_policy::{PolicyEngine, Subject};
-use pintle_registry::{ApiKey, KeyState, Organisation, Placement, PresentedKey, Registry, Snapshot, UseCase};
+use pintle_registry::{
+    ApiKey, KeyState, Organisation, Placement, PresentedKey, Provider, Registry, Snapshot, UseCase,
+};
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -60,6 +63,9 @@ pub struct Settings {
     pub organisation: Organisation,
     /// Where requests may go.
     pub placements: Vec<Arc<Placement>>,
+    /// The versions in production of own models, by the placement that serves them. A placement of an own model that
+    /// is not here is out of service.
+    pub models: HashMap<Name, Arc<dyn LocalModel>>,
     /// The policies.
     pub policies: Arc<PolicyEngine>,
     /// The detectors.
@@ -227,21 +233,30 @@ impl Drop for Busy {
 
 fn load(dialler: &Dialler, settings: Settings, before: Option<&Loaded>) -> Result<Loaded, UpstreamError> {
     let keep = |placement: &Arc<Placement>| {
-        let same = |station: &&Arc<Station>| **station.placement() == **placement;
+        let same = |station: &&Arc<Station>| {
+            let model = settings.models.get(&placement.name);
+            **station.placement() == **placement && station.connector().serves(model)
+        };
         before.and_then(|before| before.stations.iter().find(same)).cloned()
     };
     let station = |placement: Arc<Placement>| {
         if let Some(known) = keep(&placement) {
             return Ok(known);
         }
-        let connector = Connector::new(dialler, &placement)?;
+        let model = settings.models.get(&placement.name).map(Arc::clone);
+        let connector = Connector::new(dialler, &placement, model)?;
         Ok(Arc::new(Station::new(placement, connector)))
     };
+    let is_served = |placement: &&Arc<Placement>| {
+        placement.provider != Provider::Embedded || settings.models.contains_key(&placement.name)
+    };
+    let placements = settings.placements.iter().filter(is_served).map(Arc::clone);
+    let stations = placements.map(station).collect::<Result<_, UpstreamError>>()?;
     let same_bound =
         before.filter(|before| before.limits.concurrent_total == settings.limits.concurrent_total);
     Ok(Loaded {
         organisation: settings.organisation,
-        stations: settings.placements.into_iter().map(station).collect::<Result<_, UpstreamError>>()?,
+        stations,
         policies: settings.policies,
         guard: settings.guard,
         total: same_bound.map_or_else(

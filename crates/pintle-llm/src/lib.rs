@@ -21,6 +21,7 @@ mod error;
 mod estimate;
 mod fault;
 mod json;
+mod local;
 mod models;
 mod protocol;
 mod sse;
@@ -37,6 +38,7 @@ pub use embedded::{for_each_argument_text, map_argument_texts};
 pub use error::{AnswerError, RequestError, RewriteError};
 pub use estimate::{TokenEstimator, estimate_tokens};
 pub use fault::{ErrorBody, ProviderFault};
+pub use local::{LocalAnswer, LocalBody, LocalBroken, LocalModel};
 pub use models::{ModelEntry, ModelList};
 pub use sse::{SseDecoder, SseError, SseEvent, encode_event, encode_sse};
 pub use stream::{

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::VersionId;
+
 /// Why a model could not be made, read or used.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
@@ -37,6 +39,25 @@ pub enum ModelError {
     /// The training data are not enough to train on.
     #[error("there is too little to train on: {0}")]
     TooLittle(String),
+    /// Not a version's name.
+    #[error(
+        "`{0}` does not name a version of a model; hint: write the model's name and a number, such as `handbook@2`"
+    )]
+    NoVersionId(String),
+    /// There is no such version.
+    #[error("there is no version `{0}`; hint: `pintle model list` shows which there are")]
+    NoVersion(VersionId),
+    /// Nobody said why.
+    #[error("a promotion needs a reason, for those who ask later why this version serves")]
+    NoReason,
+    /// The recipe's gate stops the version.
+    #[error("`{id}` did not pass the gate of its recipe: {failures}")]
+    Gate {
+        /// The version.
+        id: VersionId,
+        /// What failed, and by how much.
+        failures: String,
+    },
     /// The loss left the numbers.
     #[error(
         "the loss is no longer a number at step {step}; hint: a lower learning rate, or a longer warm-up"

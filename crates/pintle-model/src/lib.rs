@@ -11,11 +11,13 @@ mod layout;
 mod math;
 mod network;
 pub mod pairs;
+mod store;
 mod train;
 mod tune;
 
 pub use config::ModelConfig;
 pub use error::ModelError;
 pub use layout::{Layout, Tensor};
+pub use store::{Manifest, ModelStore, Promotion, VersionId};
 pub use train::{Example, HeldOut, OptimiserSettings, Point, Progress, RunSettings, Source, Trained};
 pub use tune::LoraSettings;

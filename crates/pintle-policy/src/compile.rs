@@ -40,8 +40,8 @@ const COMPILE_STACK_BYTES: usize = 32 << 20;
 
 /// What a rule may speak about, for the hint after a misspelt attribute.
 const FACTS: &str = "`principal` has `stage` `data_class` `transformations` `cost_centre` `has_budget` \
-    `budget_nanos`; `resource` (a placement) has `zone` `clearance` `provider` `model` `region`; `context` of \
-    `send` and `answer` has `class` `sent_class` `applied` `labels` `unscannable`";
+    `budget_nanos`; `resource` (a placement) has `zone` `clearance` `provider` `model` `region` \
+    `trained_on`; `context` of `send` and `answer` has `class` `sent_class` `applied` `labels` `unscannable`";
 
 /// For the hint after a rule that can never apply.
 const IMPOSSIBLE: &str =

@@ -39,6 +39,9 @@ pub struct PlacementFacts {
     pub model: ModelName,
     /// The region, as the configuration spells it; may be empty.
     pub region: String,
+    /// The class of what the model was trained on: its answers may tell it to whoever asks. Public for a model that
+    /// learnt nothing of the organisation's.
+    pub trained_on: DataClass,
 }
 
 /// What the guard found in a request or an answer: classes and types, never values.

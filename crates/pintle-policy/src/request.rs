@@ -96,6 +96,7 @@ impl Vocabulary {
             ("provider".to_owned(), text(&placement.provider)),
             ("model".to_owned(), text(placement.model.as_str())),
             ("region".to_owned(), text(&placement.region)),
+            ("trained_on".to_owned(), rank(placement.trained_on)),
         ]);
         entity(&self.placement, placement.name.as_str(), attributes)
     }
@@ -159,6 +160,7 @@ mod tests {
                 provider: "openai".to_owned(),
                 model: "gpt-4o-mini".parse().unwrap(),
                 region: String::new(),
+                trained_on: DataClass::Public,
             };
             let content = Content { labels: BTreeSet::from(["iban".into()]), ..Content::default() };
             let exchange = Exchange {

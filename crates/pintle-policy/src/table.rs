@@ -105,6 +105,7 @@ struct CasePlacement {
     model: Option<ModelName>,
     #[serde(default)]
     region: String,
+    trained_on: Option<DataClass>,
 }
 
 #[derive(Deserialize)]
@@ -348,6 +349,7 @@ fn placement_facts(given: &CasePlacement) -> Result<PlacementFacts, (String, &'s
         provider: given.provider.clone(),
         model,
         region: given.region.clone(),
+        trained_on: given.trained_on.unwrap_or(DataClass::Public),
     })
 }
 

@@ -41,6 +41,8 @@ pub enum Provider {
         /// Sent as `x-api-key`.
         api_key: Option<Secret>,
     },
+    /// An own model, served from within the process: the production version of the model of that name.
+    Embedded,
     /// Answers from within the process and says so in each answer: for the demonstration.
     Simulated,
 }
@@ -53,6 +55,7 @@ impl Provider {
             Provider::OpenAi { .. } => "openai",
             Provider::AzureOpenAi { .. } => "azure_openai",
             Provider::Anthropic { .. } => "anthropic",
+            Provider::Embedded => "embedded",
             Provider::Simulated => "simulated",
         }
     }

@@ -190,6 +190,7 @@ pub(crate) fn gateway_settings(config: &LoadedConfig) -> Settings {
     Settings {
         organisation: config.organisation.clone(),
         placements: config.placements.clone(),
+        models: std::collections::HashMap::new(),
         policies: Arc::clone(&config.engine),
         guard: Arc::clone(&config.scanner),
         limits: Limits {

@@ -65,6 +65,14 @@ pub enum UpstreamError {
     /// TLS cannot be set up.
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
+    /// A placement of an own model of which no version is in production.
+    #[error(
+        "placement `{placement}` has no version in production; hint: see `pintle model list` and `pintle model promote`"
+    )]
+    NoModel {
+        /// The placement.
+        placement: Name,
+    },
     /// Address, key or version of a placement do not make a request.
     #[error("the address or the key of placement `{placement}` cannot be used in a request")]
     Address {

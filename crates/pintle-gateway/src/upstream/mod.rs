@@ -6,6 +6,7 @@ mod simulated;
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -15,8 +16,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri,
 use http_body::Frame;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use pintle_core::Secret;
-use pintle_llm::RequestError;
+use pintle_core::{DataClass, Secret};
+use pintle_llm::{LocalAnswer, LocalBody, LocalBroken, LocalModel, RequestError};
 use pintle_registry::{Placement, Provider, Timeouts};
 use tokio::time::Instant;
 
@@ -38,6 +39,7 @@ pub(crate) enum Protocol {
 /// How to reach one placement.
 pub(crate) enum Connector {
     Http(Box<HttpTarget>),
+    Local(Arc<dyn LocalModel>),
     Simulated,
 }
 
@@ -51,10 +53,21 @@ pub(crate) struct HttpTarget {
 }
 
 impl Connector {
-    pub(crate) fn new(dialler: &Dialler, placement: &Placement) -> Result<Self, UpstreamError> {
+    /// `model` is the version in production, for a placement of an own model.
+    pub(crate) fn new(
+        dialler: &Dialler,
+        placement: &Placement,
+        model: Option<Arc<dyn LocalModel>>,
+    ) -> Result<Self, UpstreamError> {
         let bad = || UpstreamError::Address { placement: placement.name.clone() };
         let (target, credentials, protocol) = match &placement.provider {
             Provider::Simulated => return Ok(Connector::Simulated),
+            Provider::Embedded => {
+                let name = || placement.name.clone();
+                return model
+                    .map(Connector::Local)
+                    .ok_or_else(|| UpstreamError::NoModel { placement: name() });
+            }
             Provider::OpenAi { base_url, api_key } => {
                 let target = join(base_url, "/chat/completions");
                 (target, bearer(api_key.as_ref()), Protocol::OpenAi)
@@ -94,7 +107,7 @@ impl Connector {
     pub(crate) fn protocol(&self) -> Protocol {
         match self {
             Connector::Http(http) => http.protocol,
-            Connector::Simulated => Protocol::OpenAi,
+            Connector::Local(_) | Connector::Simulated => Protocol::OpenAi,
         }
     }
 
@@ -102,7 +115,26 @@ impl Connector {
     pub(crate) fn idle(&self) -> Duration {
         match self {
             Connector::Http(http) => Duration::from_millis(http.timeouts.idle_ms),
+            // A long prompt is read for a while before the first word.
+            Connector::Local(_) => Duration::from_secs(120),
             Connector::Simulated => Duration::from_secs(5),
+        }
+    }
+
+    /// The class of what the model was trained on, as far as it is one of ours.
+    pub(crate) fn trained_on(&self) -> DataClass {
+        match self {
+            Connector::Local(model) => model.trained_on(),
+            Connector::Http(_) | Connector::Simulated => DataClass::Public,
+        }
+    }
+
+    /// Whether it serves this very version.
+    pub(crate) fn serves(&self, model: Option<&Arc<dyn LocalModel>>) -> bool {
+        match (self, model) {
+            (Connector::Local(served), Some(model)) => Arc::ptr_eq(served, model),
+            (Connector::Local(_), None) => false,
+            (Connector::Http(_) | Connector::Simulated, _) => true,
         }
     }
 }
@@ -156,6 +188,7 @@ pub(crate) async fn send(
     }
     let model = station.placement().model.as_str();
     match station.connector() {
+        Connector::Local(model) => local_answer(model.chat(cleared.request())),
         Connector::Simulated => Ok(simulated::answer(cleared.request(), station.placement())),
         Connector::Http(http) => {
             let body = match http.protocol {
@@ -168,6 +201,16 @@ pub(crate) async fn send(
             http.post(body, deadline).await
         }
     }
+}
+
+/// What a model within the process answers, in the form of every other provider's answer.
+fn local_answer(answer: LocalAnswer) -> Result<Upstream, SendError> {
+    let status = StatusCode::from_u16(answer.status).map_err(|_| SendError::Connect)?;
+    let mut headers = HeaderMap::new();
+    if let Some(seconds) = answer.retry_after_s {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    Ok(Upstream { status, headers, body: UpstreamBody::Local(answer.body) })
 }
 
 impl HttpTarget {
@@ -194,6 +237,7 @@ impl HttpTarget {
 /// The body of a provider's answer.
 pub(crate) enum UpstreamBody {
     Http(Incoming),
+    Local(Pin<Box<dyn LocalBody>>),
     Simulated(simulated::Paced),
 }
 
@@ -206,6 +250,10 @@ impl UpstreamBody {
     pub(crate) fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
         loop {
             let frame = match self {
+                UpstreamBody::Local(body) => {
+                    let data = body.as_mut().poll_data(context);
+                    return data.map(|data| data.map(|data| data.map_err(|LocalBroken| Broken)));
+                }
                 UpstreamBody::Simulated(paced) => return paced.poll_data(context).map(|data| data.map(Ok)),
                 UpstreamBody::Http(body) => http_body::Body::poll_frame(Pin::new(body), context),
             };

@@ -1,6 +1,6 @@
 //! A gateway on a port of its own, with a register, a ledger and placements at scripted providers.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
 use axum::{Router, body::Body};
 use hyper_util::{
@@ -237,6 +237,7 @@ pub(crate) fn gateway_settings(
     Settings {
         organisation: organisation.clone(),
         placements,
+        models: HashMap::new(),
         policies: Arc::new(PolicyEngine::compile(&default_sources()).unwrap()),
         guard: Arc::new(Guard::new(&guard).unwrap()),
         limits,

@@ -15,5 +15,6 @@ mod clearance;
 mod failure;
 mod fixture;
 mod hostile;
+mod own_models;
 mod refusal;
 mod streams;

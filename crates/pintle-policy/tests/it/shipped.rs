@@ -16,6 +16,7 @@ fn each_shipped_policy_validates() {
             "confidential-public-cloud",
             "restricted-on-premises",
             "use-case-class",
+            "own-model-class",
             "stage-idea",
             "stage-retired",
             "pilot-budget",

@@ -41,6 +41,7 @@ pub(crate) fn placement(zone: Zone, clearance: DataClass) -> PlacementFacts {
         provider: "openai".to_owned(),
         model: "gpt-4o-mini".parse().unwrap(),
         region: "eu".to_owned(),
+        trained_on: DataClass::Public,
     }
 }
 

@@ -258,9 +258,11 @@ fn configuration(config: &LoadedConfig, findings: &mut Findings) {
 }
 
 async fn placements(config: &LoadedConfig, findings: &mut Findings) {
-    let is_remote = |placement: &&std::sync::Arc<Placement>| placement.provider != Provider::Simulated;
+    let is_remote = |placement: &&std::sync::Arc<Placement>| {
+        !matches!(placement.provider, Provider::Embedded | Provider::Simulated)
+    };
     if !config.placements.iter().any(|placement| is_remote(&placement)) {
-        findings.ok("endpoints", "all placements are simulated, nothing is called");
+        findings.ok("endpoints", "all placements answer from within Pintle, nothing is called");
         return;
     }
     let needs_tls = config.placements.iter().any(|placement| is_encrypted(&placement.provider));

@@ -88,14 +88,14 @@ pub(crate) fn is_encrypted(provider: &Provider) -> bool {
         Provider::OpenAi { base_url, .. }
         | Provider::AzureOpenAi { base_url, .. }
         | Provider::Anthropic { base_url, .. } => base_url.scheme_str() == Some("https"),
-        Provider::Simulated => false,
+        Provider::Embedded | Provider::Simulated => false,
     }
 }
 
 fn request(provider: &Provider) -> Option<http::Result<Request<Empty<Bytes>>>> {
     let request = |uri: String| Request::get(uri).header(header::USER_AGENT, "pintle-doctor");
     let (builder, key) = match provider {
-        Provider::Simulated => return None,
+        Provider::Embedded | Provider::Simulated => return None,
         Provider::OpenAi { base_url, api_key } => {
             let value = api_key.as_ref().map(|key| format!("Bearer {}", key.expose()));
             (request(below(base_url, "models")), value.map(|value| (header::AUTHORIZATION, value)))

@@ -123,13 +123,14 @@ impl Checker<'_> {
     }
 
     fn provider(&mut self, kind: ProviderKind) -> Option<Provider> {
-        if kind == ProviderKind::Simulated {
+        if matches!(kind, ProviderKind::Embedded | ProviderKind::Simulated) {
             for (key, is_there) in
                 [("base_url", self.config.base_url.is_some()), ("api_key", self.config.api_key.is_some())]
             {
                 if is_there {
-                    let name = self.config.name.as_ref().map(ToString::to_string).unwrap_or_default();
-                    self.error(key, &Fault::UrlOfSimulated(name));
+                    let placement = self.config.name.as_ref().map(ToString::to_string).unwrap_or_default();
+                    let provider = if kind == ProviderKind::Embedded { "embedded" } else { "simulated" };
+                    self.error(key, &Fault::UrlOfOwn { placement, provider });
                 }
             }
         }
@@ -137,13 +138,16 @@ impl Checker<'_> {
             let placement = self.config.name.as_ref().map(ToString::to_string).unwrap_or_default();
             let provider = match kind {
                 ProviderKind::Anthropic => "anthropic",
+                ProviderKind::Embedded => "embedded",
                 ProviderKind::Simulated => "simulated",
                 ProviderKind::OpenAi | ProviderKind::AzureOpenAi => "openai",
             };
             self.error("api_version", &Fault::NotUsed { placement, provider, key: "api_version" });
         }
-        if kind == ProviderKind::Simulated {
-            return Some(Provider::Simulated);
+        match kind {
+            ProviderKind::Embedded => return Some(Provider::Embedded),
+            ProviderKind::Simulated => return Some(Provider::Simulated),
+            ProviderKind::OpenAi | ProviderKind::AzureOpenAi | ProviderKind::Anthropic => {}
         }
         let base_url = self.base_url();
         let api_key = self.api_key();
@@ -158,7 +162,7 @@ impl Checker<'_> {
                 let api_version = self.config.api_version.clone()?;
                 Some(Provider::AzureOpenAi { base_url, api_key, api_version })
             }
-            ProviderKind::Simulated => Some(Provider::Simulated),
+            ProviderKind::Embedded | ProviderKind::Simulated => None,
         }
     }
 

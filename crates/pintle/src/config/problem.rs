@@ -38,8 +38,10 @@ pub(crate) enum Fault {
     UrlQuery,
     #[error("`{url}` would send prompts and the key unencrypted over the public internet")]
     UrlPlain { url: String },
-    #[error("placement `{0}` is simulated, so nothing is sent anywhere")]
-    UrlOfSimulated(String),
+    #[error(
+        "placement `{placement}` is `{provider}`: it answers from within Pintle, and nothing is sent anywhere"
+    )]
+    UrlOfOwn { placement: String, provider: &'static str },
     #[error("placement `{placement}` is at `{provider}`, which does not use `{key}`")]
     NotUsed { placement: String, provider: &'static str, key: &'static str },
     #[error("a public cloud may not be cleared for `restricted` data")]
@@ -106,7 +108,7 @@ impl Fault {
             Fault::UrlPlain { .. } => {
                 "use `https://`; or, if this machine is not in a public cloud, correct `zone`".into()
             }
-            Fault::UrlOfSimulated(_) => "remove `base_url` and `api_key`, or choose another `provider`".into(),
+            Fault::UrlOfOwn { .. } => "remove `base_url` and `api_key`, or choose another `provider`".into(),
             Fault::NotUsed { key, .. } => format!("remove `{key}`, or choose another `provider`"),
             Fault::PublicRestricted => {
                 "`restricted` must not leave the premises; use `confidential` or a lower class, or correct `zone`".into()

@@ -166,6 +166,8 @@ pub(crate) enum ProviderKind {
     AzureOpenAi,
     /// Anthropic Messages; requests and answers are converted.
     Anthropic,
+    /// An own model, served by Pintle itself; `model` is its name, and its version in production answers.
+    Embedded,
     /// Answers from within Pintle and says so: for the demonstration and for tests.
     Simulated,
 }
@@ -179,7 +181,7 @@ pub(crate) struct PlacementConfig {
     /// How to speak to it.
     pub(crate) provider: Option<ProviderKind>,
     /// Up to and with `/v1` for `openai` and `anthropic`; the resource's address for `azure_openai`; none
-    /// for `simulated`.
+    /// for `embedded` and `simulated`.
     pub(crate) base_url: Option<String>,
     /// Where the provider's key is found. Local servers need none.
     pub(crate) api_key: Option<SecretSource>,
