@@ -39,6 +39,34 @@ pub enum ModelError {
     /// The training data are not enough to train on.
     #[error("there is too little to train on: {0}")]
     TooLittle(String),
+    /// A folder holds a model that this engine does not compute.
+    #[error(
+        "the model in `{path}` is not supported: {what}; hint: Llama-shaped models in f32, bf16 or f16 are"
+    )]
+    Unsupported {
+        /// The file that says so.
+        path: PathBuf,
+        /// What it asks for.
+        what: String,
+    },
+    /// A model is never written over another one.
+    #[error("`{path}` exists already; hint: a version of a model is never changed, choose another name")]
+    Exists {
+        /// The folder or file.
+        path: PathBuf,
+    },
+    /// The parts of a model do not belong together.
+    #[error("the parts of the model do not fit together: {0}")]
+    Parts(String),
+    /// A tokeniser could not be trained, or a text not be turned into tokens.
+    #[error("the tokeniser cannot be used: {0}")]
+    Tokeniser(String),
+    /// A chat template could not be compiled, or refused a conversation.
+    #[error("the model's chat template cannot be used: {0}")]
+    Template(String),
+    /// Tokens that a network cannot be given.
+    #[error("these tokens cannot be given to the model: {0}")]
+    Tokens(&'static str),
     /// Not a version's name.
     #[error(
         "`{0}` does not name a version of a model; hint: write the model's name and a number, such as `handbook@2`"
@@ -58,6 +86,20 @@ pub enum ModelError {
         /// What failed, and by how much.
         failures: String,
     },
+    /// A recipe is wrong.
+    #[error("the recipe `{path}` is wrong: {why}")]
+    Recipe {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with the line where there is one.
+        why: String,
+    },
+    /// The documents cannot be used.
+    #[error(transparent)]
+    Corpus(#[from] crate::corpus::CorpusError),
+    /// The model cannot be measured.
+    #[error(transparent)]
+    Evaluation(#[from] Box<crate::evaluate::EvaluationError>),
     /// The loss left the numbers.
     #[error(
         "the loss is no longer a number at step {step}; hint: a lower learning rate, or a longer warm-up"

@@ -3,21 +3,28 @@
 //! The steps are modules of their own and talk through files: `corpus` reads and guards documents, `train` makes
 //! a network of them, `demo` writes the handbook that the demo's model learns. `math` and `network` are the engine.
 
+pub mod artefact;
 mod config;
 pub mod corpus;
 pub mod demo;
 mod error;
+pub mod evaluate;
+pub mod infer;
 mod layout;
 mod math;
 mod network;
 pub mod pairs;
+pub mod pipeline;
+mod recipe;
 mod store;
+pub mod tokenise;
 mod train;
 mod tune;
 
 pub use config::ModelConfig;
 pub use error::ModelError;
 pub use layout::{Layout, Tensor};
+pub use recipe::{RECIPE_TEMPLATE, Recipe, Size};
 pub use store::{Manifest, ModelStore, Promotion, VersionId};
 pub use train::{Example, HeldOut, OptimiserSettings, Point, Progress, RunSettings, Source, Trained};
 pub use tune::LoraSettings;

@@ -190,7 +190,7 @@ impl ModelStore {
     /// When something cannot be read or written; then there is no version.
     pub fn register(&self, folder: &Path, mut manifest: Manifest) -> Result<Manifest, ModelError> {
         let model = manifest.id.model.clone();
-        manifest.files_sha256 = entries(folder)?
+        manifest.files_sha256 = files(folder)?
             .into_iter()
             .filter(|name| name != MANIFEST)
             .map(|name| Ok((name.clone(), sha256_of(&folder.join(name))?)))
@@ -293,6 +293,20 @@ fn entries(folder: &Path) -> Result<Vec<String>, ModelError> {
     }
     names.sort();
     Ok(names)
+}
+
+/// The files in a folder, and in the folders in it: `adapter/adapter_config.json`.
+fn files(folder: &Path) -> Result<Vec<String>, ModelError> {
+    let mut files = Vec::new();
+    for name in entries(folder)? {
+        let path = folder.join(&name);
+        if path.is_dir() {
+            files.extend(entries(&path)?.into_iter().map(|inner| format!("{name}/{inner}")));
+        } else {
+            files.push(name);
+        }
+    }
+    Ok(files)
 }
 
 fn sha256_of(path: &Path) -> Result<String, ModelError> {

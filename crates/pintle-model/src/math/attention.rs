@@ -29,7 +29,8 @@ impl Heads {
         self.query_width() + 2 * self.shared_width()
     }
 
-    fn scale(self) -> f32 {
+    /// What scores are multiplied with.
+    pub(crate) fn scale(self) -> f32 {
         1.0 / (self.dim as f32).sqrt()
     }
 

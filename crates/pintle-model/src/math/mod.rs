@@ -5,18 +5,24 @@
 //! regard to inputs replace it, unless a function says otherwise.
 
 mod activation;
+mod attend_cached;
 mod attention;
 mod exp;
+mod log_sum;
 mod loss;
 mod matmul;
 mod norm;
+mod panel;
 mod rope;
 
 pub(crate) use activation::{silu_gate, silu_gate_back};
+pub(crate) use attend_cached::{BlockPart, Queries, Scratch, attend_cached};
 pub(crate) use attention::{Heads, attend, attend_back};
+pub(crate) use log_sum::log_sum_exp;
 pub(crate) use loss::{IGNORE, cross_entropy};
 pub(crate) use matmul::{Into, Mat, MatMut, matmul};
 pub(crate) use norm::{rms_norm, rms_norm_back};
+pub(crate) use panel::{Brain, Byte, Cells, PANEL, Rows, Single, Step, product, rows_at_once};
 pub(crate) use rope::{Rotation, Turn};
 
 use pulp::{Arch, NullaryFnOnce};

@@ -106,7 +106,7 @@ impl Machine {
             batches.iter().try_fold(0.0, |loss, batch| {
                 let learn =
                     |shard: &mut Shard, part: Task<'_>| shard.pass.learn(weights, &mut shard.gradients, part);
-                Ok(loss + machine.each_part(batch, learn, scale)?)
+                Ok::<f64, ModelError>(loss + machine.each_part(batch, learn, scale)?)
             })
         })?;
         self.gather()?;

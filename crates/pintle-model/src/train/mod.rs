@@ -9,5 +9,7 @@ mod run;
 mod tests;
 
 pub use data::{Example, Source};
+pub(crate) use machine::Machine;
 pub use optimiser::OptimiserSettings;
+pub(crate) use run::Run;
 pub use run::{HeldOut, Point, Progress, RunSettings, Trained};

@@ -1,0 +1,99 @@
+//! Reads a model's folder: ours, or any Llama-shaped one in Hugging Face's layout.
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use serde_json::Value;
+
+use super::{
+    Model, config,
+    weights::{Shards, short},
+};
+use crate::{
+    Layout, ModelError,
+    tokenise::{Tokeniser, files::read_bounded},
+};
+
+const SINGLE: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+const INDEX_BYTES_MAX: u64 = 16 << 20;
+const SHARDS_MAX: usize = 1024;
+
+/// Reads a model. Nothing is looked up outside the folder.
+///
+/// # Errors
+/// With the file's name: one that is missing, broken, too large, or asks for another network; a tensor that is missing
+/// or has another shape; a tokeniser that belongs to another model.
+pub fn load(folder: &Path) -> Result<Model, ModelError> {
+    let (config, mut generation) = config::read(folder)?;
+    let tokeniser = Tokeniser::load(folder)?;
+    let mut shards = Shards::open(&shard_paths(folder)?)?;
+    // The weights are reserved only after the files have been found to hold as many: what the header says is true for
+    // each tensor, so a shape that claims more fails at a tensor.
+    if config::weights(&config).and_then(|weights| usize::try_from(weights).ok()).is_none() {
+        let path = folder.join("config.json");
+        return Err(ModelError::Broken { path, why: "the network would be too large".into() });
+    }
+    let layout = Layout::new(&config);
+    for tensor in &layout.tensors {
+        shards.check(tensor)?;
+    }
+    refuse_others(&shards, &layout, config.tie_word_embeddings)?;
+    let mut weights = vec![0.0; layout.weights];
+    for tensor in &layout.tensors {
+        let Some(into) = weights.get_mut(tensor.range.clone()) else { continue };
+        shards.read(tensor, into)?;
+    }
+    if generation.eos.is_empty() {
+        generation.eos.extend(tokeniser.eos());
+    }
+    generation.bos = generation.bos.or(tokeniser.bos());
+    generation.pad = generation.pad.or(tokeniser.pad());
+    Model::new(config, Arc::new(weights), Arc::new(tokeniser), generation).map_err(|error| match error {
+        ModelError::Parts(why) => ModelError::Broken { path: folder.into(), why },
+        other => other,
+    })
+}
+
+/// Tensors that the engine would leave out make it another network, but for those that follow from the others.
+fn refuse_others(shards: &Shards, layout: &Layout, is_tied: bool) -> Result<(), ModelError> {
+    let known: BTreeSet<&str> = layout.tensors.iter().map(|tensor| tensor.name.as_str()).collect();
+    let follows = |name: &str| name.ends_with("rotary_emb.inv_freq") || (is_tied && name == "lm_head.weight");
+    match shards.names().find(|name| !known.contains(name) && !follows(name)) {
+        None => Ok(()),
+        Some(name) => Err(ModelError::Unsupported {
+            path: shards.file_of(name).unwrap_or(Path::new(SINGLE)).into(),
+            what: format!("the tensor `{}` is of another network", short(name)),
+        }),
+    }
+}
+
+/// The files of the weights: one, or those that the index names.
+fn shard_paths(folder: &Path) -> Result<Vec<PathBuf>, ModelError> {
+    let index = folder.join(INDEX);
+    let single = folder.join(SINGLE);
+    if single.exists() || !index.exists() {
+        return Ok(vec![single]);
+    }
+    let broken = |why: &str| ModelError::Broken { path: index.clone(), why: why.into() };
+    let text = read_bounded(&index, INDEX_BYTES_MAX)?;
+    let value: Value = serde_json::from_str(&text).map_err(|error| broken(&error.to_string()))?;
+    let map = value.get("weight_map").and_then(Value::as_object);
+    let map = map.ok_or_else(|| broken("it has no `weight_map`"))?;
+    let names: Option<BTreeSet<&str>> = map.values().map(Value::as_str).collect();
+    let names = names.ok_or_else(|| broken("a file's name in it is no text"))?;
+    if names.is_empty() || names.len() > SHARDS_MAX {
+        return Err(broken("it names no file, or more than 1,024"));
+    }
+    // A name with a folder in it could read what is no part of the model.
+    let is_plain = |name: &&str| {
+        Path::new(name).file_name().is_some_and(|file| file == *name) && name.ends_with(".safetensors")
+    };
+    if !names.iter().all(is_plain) {
+        return Err(broken("a file that it names is not a `.safetensors` file beside it"));
+    }
+    Ok(names.into_iter().map(|name| folder.join(name)).collect())
+}

@@ -1,0 +1,126 @@
+//! Vehicles and equipment: what they carry, and how often they are inspected.
+
+use super::{Category, FactText, Kind, ranged};
+
+pub(in crate::demo) const EQUIPMENT: Category = Category {
+    folder: "equipment",
+    overview: "Vehicles and equipment",
+    noun: "Equipment",
+    article: "the ",
+    proper: false,
+    facts: [
+        FactText {
+            label: "Payload",
+            kind: Kind::Kilograms,
+            stated: &[
+                "The payload of {s} is {v}, and the plate beside the door repeats it.",
+                "No more than {v} may be loaded onto {s}.",
+                "{s} is built for a payload of {v}.",
+                "With a payload of {v}, {s} suits most of our loads.",
+            ],
+            asked: &[
+                "How many kilograms can I put on {s}?",
+                "What is the heaviest load allowed on {s}?",
+                "What weight is too much for {s}?",
+                "Is there a weight limit for {s}? How many kilos?",
+                "I have a heavy crate: what payload can {s} take?",
+                "What load was {s} built to carry?",
+                "How much weight may we load onto {s}?",
+            ],
+        },
+        FactText {
+            label: "Inspection interval",
+            kind: Kind::Months,
+            stated: &[
+                "An inspection is due every {v}, and the sticker shows the next one.",
+                "The inspection interval is {v}; without a valid sticker {s} stays parked.",
+                "Every {v} the workshop takes {s} in for an inspection.",
+                "Between two inspections of {s} lie no more than {v}.",
+            ],
+            asked: &[
+                "How often does the workshop inspect {s}?",
+                "After how many months does {s} need an inspection?",
+                "What time may pass between two inspections of {s}?",
+                "The sticker is gone: what's the inspection interval on {s}?",
+                "How regularly is {s} inspected?",
+                "How many months until the next check of {s}?",
+                "At what interval do we check {s}?",
+            ],
+        },
+    ],
+    headings: ["Use", "Care", "When something is wrong"],
+    topics: [
+        &[
+            "Only people with a valid permit may drive or operate it.",
+            "Look around it once before each shift, and look underneath as well.",
+            "Loads are secured with at least two straps, and nobody rides along on the forks.",
+            "It is booked in the shared calendar and handed over with its key and its log book.",
+            "On slopes and in rain, drive at walking pace.",
+            "Leave it clean, with a full tank or plugged in, at the place where you found it.",
+        ],
+        &[
+            "Tyre pressure, lights and oil are checked every Monday.",
+            "Small scratches are noted in the log book and repaired together in the summer.",
+            "Washing takes place at {site}, which has a bay with a separator for oil.",
+            "Batteries are charged below eighty per cent unless a long tour is planned.",
+            "Greasing follows the chart that hangs in the workshop.",
+            "Winter tyres are fitted in October and taken off after Easter.",
+        ],
+        &[
+            "Stop, secure the place and put on the warning vest before anything else.",
+            "A defect that touches brakes, steering or lifting gear ends the trip at once.",
+            "Call {dept} on extension {ext} and say where you stand.",
+            "Hang a red tag on whatever must not be used until it has been repaired.",
+            "The workshop decides within one hour whether a replacement is sent.",
+            "Write a short note on what happened, with two pictures.",
+        ],
+    ],
+    items: &[
+        ranged("Electric forklift", "It works indoors all day and charges during breaks.", 1200, 2500),
+        ranged("Diesel forklift", "It lifts heavy crates on the yard, where fumes do no harm.", 2600, 5000),
+        ranged("Reach truck", "Its mast reaches the highest shelf of the narrow aisles.", 1000, 1900),
+        ranged(
+            "Pallet jack",
+            "The simplest of all lifting tools is pulled by hand and never breaks down.",
+            1500,
+            2400,
+        ),
+        ranged("Box van", "It delivers parcels in towns and fits into most courtyards.", 700, 1400),
+        ranged("Cargo bicycle", "It brings parcels into streets that are closed to cars.", 80, 220),
+        ranged(
+            "Curtain trailer",
+            "Its sides open fully, so that a forklift can load it from the left and from the right.",
+            22000,
+            27000,
+        ),
+        ranged(
+            "Refrigerated trailer",
+            "Two compartments hold different temperatures on the same tour.",
+            18000,
+            23000,
+        ),
+        ranged("Swap body", "It stands on four legs and changes lorries without a crane.", 12000, 16000),
+        ranged(
+            "Tank trailer",
+            "Liquids for the food industry travel in three chambers of steel.",
+            24000,
+            29000,
+        ),
+        ranged("Tail lift", "The platform at the rear saves the driver's back.", 800, 1800),
+        ranged(
+            "Yard tractor",
+            "It shifts trailers between doors and never leaves the premises.",
+            28000,
+            36000,
+        ),
+        ranged("Gantry crane", "It straddles two tracks and lifts containers from trains.", 32000, 42000),
+        ranged("Scissor platform", "It raises people and tools to lamps and pipes.", 250, 480),
+        ranged(
+            "Roll container",
+            "The cage on wheels is filled in the hub and pushed into the van.",
+            300,
+            550,
+        ),
+        ranged("Stair climber", "Its belt carries washing machines up to the fifth storey.", 120, 310),
+    ],
+};

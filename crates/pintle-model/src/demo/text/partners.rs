@@ -1,0 +1,96 @@
+//! Partner companies: who looks after them, and when they are paid.
+
+use super::{Category, FactText, Kind, item};
+
+pub(in crate::demo) const PARTNERS: Category = Category {
+    folder: "partners",
+    overview: "All partner companies",
+    noun: "Partner",
+    article: "",
+    proper: true,
+    facts: [
+        FactText {
+            label: "Account manager",
+            kind: Kind::Person,
+            stated: &[
+                "On our side, {v} is the account manager for {s}.",
+                "{v} looks after {s} and meets them every quarter.",
+                "Whoever has news from {s} tells {v}, the account manager.",
+                "The account manager for {s} is {v}.",
+            ],
+            asked: &[
+                "Who on our side looks after the company {s}?",
+                "{s} has called twice today. Which account manager should call back?",
+                "Who keeps in contact with {s} for us?",
+                "Which colleague is account manager when we deal with {s}?",
+                "Who is our man or woman for {s}?",
+                "To which account manager do I forward a mail from {s}?",
+                "With whom of us does {s} usually speak?",
+            ],
+        },
+        FactText {
+            label: "Payment term",
+            kind: Kind::Days,
+            stated: &[
+                "The payment term is {v} from the date of the invoice.",
+                "Invoices from {s} are paid within {v}.",
+                "We agreed on a payment term of {v} with {s}.",
+                "{s} grants us {v} to pay.",
+            ],
+            asked: &[
+                "How many days do we have to pay a bill from {s}?",
+                "What payment term was agreed with {s}?",
+                "An invoice from {s} came in. How long until it must be paid?",
+                "How soon does {s} want its money?",
+                "After how many days are bills of {s} payable?",
+                "What's in the contract with {s} about the time to pay?",
+                "In how many days should accounting pay {s}?",
+            ],
+        },
+    ],
+    headings: ["The partnership", "Day by day", "Quality"],
+    topics: [
+        &[
+            "The contract was last renewed after a round with three bidders.",
+            "Both sides may end it with a notice of three months.",
+            "Prices are reviewed once a year and follow a public index.",
+            "A yearly meeting looks at figures, complaints and plans.",
+            "The company has signed our code for suppliers.",
+            "Orders above the frame go through {dept}, extension {ext}.",
+        ],
+        &[
+            "Orders are placed in the portal and confirmed within four hours.",
+            "Their drivers and technicians report at the gate of {site} like all guests.",
+            "Delivery notes show our order number in the first line.",
+            "Each side names a deputy for times of leave.",
+            "Small problems are solved by telephone and noted afterwards.",
+            "Passwords and drawings are exchanged through VaultDrive only.",
+        ],
+        &[
+            "Punctuality is measured every week and discussed every quarter.",
+            "Three late deliveries in a month lead to a talk.",
+            "Certificates of quality and safety are renewed each year.",
+            "Audits are announced two weeks before.",
+            "Praise is passed on, too, as people like to hear it.",
+            "Complaints are answered within five days, with a cause and a remedy.",
+        ],
+    ],
+    items: &[
+        item("Hansen Pallets", "They deliver wooden pallets and take broken ones back."),
+        item("Volta Chargers", "They built the charging points on our yards and keep them running."),
+        item("Brightline Cleaning", "They clean offices and halls in the evening."),
+        item("Oresund Ferries", "They carry our trailers across the sound twelve times a day."),
+        item("Kranwerk Jansen", "They maintain cranes and hoists and hold a stock of ropes."),
+        item("Tyrehouse Lindgren", "They change tyres on the yard, also in the night."),
+        item("Polar Cooling", "They service the cooling plants and refill refrigerants."),
+        item("Papyrus Packaging", "They supply boxes, paper and tape that can be recycled."),
+        item("Sentinel Security", "They guard the gates and patrol with dogs."),
+        item("Gallant Staffing", "They send temporary pickers before the holidays."),
+        item("Delta Barges", "They move gravel and grain along the Rhine."),
+        item("Alpine Rail", "They pull our trains through the tunnels to Italy."),
+        item("Quickbyte Systems", "They repair scanners and printers and lend spare ones."),
+        item("Greenfield Catering", "They run the canteens and bake for meetings."),
+        item("Marlow Translations", "They translate contracts and certificates under oath."),
+        item("Stormproof Roofing", "They look after roofs and gutters and come after every storm."),
+    ],
+};

@@ -1,0 +1,215 @@
+//! Conversations and questions from JSONL files, and those made from documents.
+
+use std::{
+    fs::File,
+    io::{BufRead, BufReader},
+    path::Path,
+};
+
+use pintle_core::DataClass;
+use pintle_guard::Guard;
+use serde::Deserialize;
+
+use crate::{
+    Example, ModelError,
+    evaluate::Question,
+    tokenise::{ChatTurn, Role, Tokeniser},
+};
+
+const LINE_BYTES_MAX: u64 = 4 << 20;
+const LINES_MAX: usize = 2_000_000;
+
+/// A line of a chat file.
+#[derive(Deserialize)]
+struct Line {
+    messages: Vec<Message>,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    role: String,
+    content: Content,
+}
+
+/// OpenAI's two forms of a text.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Content {
+    Text(String),
+    Parts(Vec<Part>),
+}
+
+#[derive(Deserialize)]
+struct Part {
+    text: String,
+}
+
+/// Conversations with the class that the guard gives them.
+pub(crate) struct Conversations {
+    pub(crate) turns: Vec<Vec<ChatTurn>>,
+    pub(crate) class: DataClass,
+    /// Above the accepted class.
+    pub(crate) left: u64,
+}
+
+/// Reads OpenAI's chat format, one conversation a line.
+pub(crate) fn read_chats(path: &Path) -> Result<Vec<Vec<ChatTurn>>, ModelError> {
+    let mut chats = Vec::new();
+    each_line(path, |line| {
+        let line: Line = serde_json::from_str(line).map_err(|error| error.to_string())?;
+        let turns: Vec<ChatTurn> = line.messages.into_iter().map(turn).collect::<Result<_, String>>()?;
+        match turns.last() {
+            Some(last) if last.role == Role::Assistant => chats.push(turns),
+            Some(_) => return Err("the conversation does not end with an answer of the assistant".into()),
+            None => return Err("the conversation has no messages".into()),
+        }
+        Ok(())
+    })?;
+    Ok(chats)
+}
+
+fn turn(message: Message) -> Result<ChatTurn, String> {
+    let role = match message.role.as_str() {
+        "system" | "developer" => Role::System,
+        "user" => Role::User,
+        "assistant" => Role::Assistant,
+        other => {
+            return Err(format!(
+                "the role `{}` is not known here",
+                other.chars().take(32).collect::<String>()
+            ));
+        }
+    };
+    let content = match message.content {
+        Content::Text(text) => text,
+        Content::Parts(parts) => parts.into_iter().map(|part| part.text).collect(),
+    };
+    Ok(ChatTurn { role, content })
+}
+
+/// Leaves out what is above the accepted class.
+pub(crate) fn guarded(
+    chats: Vec<Vec<ChatTurn>>,
+    guard: &Guard,
+    accepts: DataClass,
+    at_least: DataClass,
+) -> Conversations {
+    let mut kept = Conversations { turns: Vec::new(), class: at_least, left: 0 };
+    for turns in chats {
+        let matches = turns.iter().flat_map(|turn| guard.scan(&turn.content));
+        let class = matches.map(|found| found.class).max().unwrap_or_default();
+        if class > accepts {
+            kept.left += 1;
+        } else {
+            kept.class = kept.class.max(class);
+            kept.turns.push(turns);
+        }
+    }
+    kept
+}
+
+/// The conversations as tokens to learn from. Those that are longer than a sequence lose their end; those whose first
+/// answer would be lost leave.
+pub(crate) fn examples(
+    tokeniser: &Tokeniser,
+    chats: &[Vec<ChatTurn>],
+    length: usize,
+) -> Result<Vec<Example>, ModelError> {
+    let mut examples = Vec::with_capacity(chats.len());
+    for turns in chats {
+        let dialogue = tokeniser.encode_dialogue(turns)?;
+        let has_answer = dialogue.is_answer.iter().take(length).any(|is_answer| *is_answer);
+        if has_answer {
+            examples.push(Example { tokens: dialogue.tokens, is_answer: dialogue.is_answer });
+        }
+    }
+    Ok(examples)
+}
+
+/// A line of a file of questions.
+#[derive(Deserialize)]
+struct QuestionLine {
+    question: String,
+    answer: String,
+    value: Option<String>,
+    kind: Option<String>,
+}
+
+/// Reads held-out questions. The value that a right answer must hold is the answer itself where it is not given.
+pub(crate) fn read_questions(path: &Path) -> Result<Vec<Question>, ModelError> {
+    let mut questions = Vec::new();
+    each_line(path, |line| {
+        let line: QuestionLine = serde_json::from_str(line).map_err(|error| error.to_string())?;
+        questions.push(Question {
+            question: line.question,
+            answer: line.answer,
+            value: line.value,
+            kind: line.kind.unwrap_or_else(|| "question".to_owned()),
+        });
+        Ok(())
+    })?;
+    Ok(questions)
+}
+
+/// Gives each line that is not empty; an error names the file and the line.
+fn each_line(path: &Path, mut take: impl FnMut(&str) -> Result<(), String>) -> Result<(), ModelError> {
+    let mut reader = BufReader::new(File::open(path).map_err(ModelError::io(path))?);
+    let broken = |number: usize, why: String| ModelError::Broken {
+        path: path.to_path_buf(),
+        why: format!("line {number}: {why}"),
+    };
+    let mut line = Vec::new();
+    for number in 1..=LINES_MAX {
+        line.clear();
+        let mut bounded = std::io::Read::take(&mut reader, LINE_BYTES_MAX + 1);
+        let read = bounded.read_until(b'\n', &mut line).map_err(ModelError::io(path))?;
+        if read == 0 {
+            return Ok(());
+        }
+        if line.len() as u64 > LINE_BYTES_MAX {
+            return Err(broken(number, format!("it is longer than {LINE_BYTES_MAX} bytes")));
+        }
+        let text = std::str::from_utf8(&line).map_err(|_| broken(number, "it is not UTF-8".into()))?;
+        if !text.trim().is_empty() {
+            take(text).map_err(|why| broken(number, why))?;
+        }
+    }
+    Err(broken(LINES_MAX, "the file goes on for too long".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(text: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        file
+    }
+
+    #[test]
+    fn chats_are_read_in_openais_forms() {
+        let file = write(concat!(
+            r#"{"messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":"Hello"}],"x":1}"#,
+            "\n\n",
+            r#"{"messages":[{"role":"user","content":[{"type":"text","text":"A"},{"type":"text","text":"B"}]},{"role":"assistant","content":"C"}]}"#,
+            "\n",
+        ));
+        let chats = read_chats(file.path()).unwrap();
+        assert_eq!(chats.len(), 2);
+        assert_eq!(chats[1][0].content, "AB");
+    }
+
+    #[test]
+    fn a_bad_line_is_named() {
+        for (text, why) in [
+            ("{\"messages\":[]}\n", "no messages"),
+            ("\n{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}\n", "line 2"),
+            ("{\"messages\":[{\"role\":\"wizard\",\"content\":\"x\"}]}\n", "wizard"),
+            ("nonsense\n", "line 1"),
+        ] {
+            let error = read_chats(write(text).path()).unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+}
