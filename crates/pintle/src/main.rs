@@ -7,6 +7,7 @@
 mod cli;
 mod config;
 mod greeting;
+mod models;
 mod patient;
 mod process;
 mod serve;

@@ -102,6 +102,17 @@ pub(crate) enum Command {
     #[command(after_help = "Days are those of the organisation's time zone.\n\n\
                       Example:\n  pintle usage --by placement --from 2026-11-01 --to 2026-11-30")]
     Usage(UsageArgs),
+    /// Own models: train, evaluate, promote and export them
+    #[command(
+        subcommand,
+        after_help = "Training needs no server and no network.\n\nExample:\n  pintle model init\n  \
+                      pintle model train recipe.toml\n  pintle model promote handbook@1 --reason \"answers 85 % of \
+                      the questions\""
+    )]
+    Model(ModelCommand),
+    /// The demonstration's own model
+    #[command(subcommand, after_help = "Example:\n  pintle demo train")]
+    Demo(DemoCommand),
     /// Policies: test, list and export them
     #[command(subcommand, after_help = "Example:\n  pintle policy test decisions.toml")]
     Policy(PolicyCommand),
@@ -112,6 +123,80 @@ pub(crate) enum Command {
     Completions {
         /// The shell
         shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelCommand {
+    /// Write a commented recipe to start from
+    #[command(after_help = "Example:\n  pintle model init\n  pintle model init models/handbook.toml")]
+    Init {
+        /// Where to write it
+        #[arg(default_value = "recipe.toml")]
+        path: PathBuf,
+    },
+    /// Train a model by a recipe, from documents to an evaluated version
+    #[command(
+        after_help = "Stopped with Ctrl-C, or killed, the same command goes on where it was. The version that comes of it \
+                      is a candidate until somebody promotes it.\n\nExample:\n  pintle model train recipe.toml"
+    )]
+    Train {
+        /// The recipe
+        recipe: PathBuf,
+        /// Begin anew, even if a run of this model can be gone on with
+        #[arg(long)]
+        fresh: bool,
+    },
+    /// List models and their versions
+    #[command(after_help = "Example:\n  pintle model list --json")]
+    List,
+    /// Show what a version was made of and how it was measured
+    #[command(after_help = "Example:\n  pintle model show handbook@2")]
+    Show {
+        /// Model and number
+        version: String,
+    },
+    /// Put a version into production: a running server changes over within seconds
+    #[command(
+        after_help = "Going back is promoting an earlier version.\n\nExample:\n  pintle model promote handbook@2 --reason \
+                      \"answers 85 % of the questions\""
+    )]
+    Promote {
+        /// Model and number
+        version: String,
+        /// Why, for those who ask later
+        #[arg(long)]
+        reason: String,
+        /// Who decides [default: the user of this machine]
+        #[arg(long)]
+        by: Option<String>,
+    },
+    /// Write a version as one GGUF file, for llama.cpp and what is built on it
+    #[command(after_help = "Example:\n  pintle model export handbook@2 handbook.gguf")]
+    Export {
+        /// Model and number
+        version: String,
+        /// The file
+        path: PathBuf,
+        /// Half precision: half as large
+        #[arg(long)]
+        f16: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DemoCommand {
+    /// Write the sample organisation's handbook, train a model on it, and put it into production
+    #[command(
+        after_help = "Takes about a quarter of an hour on two cores. A running demonstration answers with the new version \
+                      as soon as it is there.\n\nExample:\n  pintle demo train"
+    )]
+    Train,
+    /// Write the sample organisation's handbook, and questions about it, into a folder
+    #[command(after_help = "Example:\n  pintle demo handbook handbook")]
+    Handbook {
+        /// The folder
+        folder: PathBuf,
     },
 }
 

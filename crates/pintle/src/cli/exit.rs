@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
+use pintle_model::ModelError;
 use pintle_policy::PolicyError;
 
 use crate::config::ConfigError;
@@ -52,6 +53,9 @@ pub(crate) enum CliError {
     /// A decision table cannot be read, or makes no sense.
     #[error("{0}")]
     Table(PolicyError),
+    /// A model cannot be trained, read or promoted.
+    #[error("{}", parts(.0).0)]
+    Model(Box<ModelError>),
     /// What was named does not exist.
     #[error("{message}")]
     NotFound {
@@ -120,6 +124,12 @@ impl CliError {
         match self {
             CliError::Usage { .. } | CliError::Table(_) => Exit::Usage,
             CliError::NotFound { .. } => Exit::NotFound,
+            CliError::Model(error) => match **error {
+                ModelError::Recipe { .. } => Exit::Config,
+                ModelError::NoVersionId(_) => Exit::Usage,
+                ModelError::Gate { .. } => Exit::Conflict,
+                _ => Exit::Failure,
+            },
             CliError::Config(_) => Exit::Config,
             CliError::NotRunning { .. } | CliError::Unreachable { .. } => Exit::Upstream,
             CliError::AdminFile { .. } => Exit::Auth,
@@ -140,6 +150,7 @@ impl CliError {
                 .iter()
                 .all(|problem| problem.hint.is_empty())
                 .then(|| "docs/policies.md shows how a decision table is written".to_owned()),
+            CliError::Model(error) => parts(error).1,
             CliError::Config(error) => error.hint().map(str::to_owned),
             CliError::NotRunning { data } => {
                 Some(format!("start one with `pintle serve --data {}`", data.display()))
@@ -155,5 +166,14 @@ impl CliError {
             CliError::File { .. } => Some("check its path and permissions".to_owned()),
             CliError::ChecksFailed(_) | CliError::System { .. } | CliError::OutputClosed => None,
         }
+    }
+}
+
+/// A model's error says what to do in the same sentence; here it gets a line of its own.
+fn parts(error: &ModelError) -> (String, Option<String>) {
+    let text = error.to_string();
+    match text.split_once("; hint: ") {
+        Some((message, hint)) => (message.to_owned(), Some(hint.to_owned())),
+        None => (text, None),
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! `args.rs` is the command line as a type, one file per noun does the work, `client.rs` talks to the
 //! running server, `output.rs` writes, `exit.rs` has the errors and codes. Only `serve`, `init`, `config`,
-//! `policy`, `doctor` and `completions` work without a server.
+//! `policy`, `model`, `demo`, `doctor` and `completions` work without a server.
 
 mod api;
 mod args;
@@ -15,6 +15,7 @@ mod doctor;
 mod exit;
 mod init;
 mod key;
+mod model;
 mod output;
 mod policy;
 mod probe;
@@ -88,6 +89,8 @@ fn run(cli: Cli, output: &Output) -> Result<ExitCode, CliError> {
         Command::Init(args) => init::run(&args, output)?,
         Command::Config(command) => config::run(command, inputs, output)?,
         Command::Policy(command) => policy::run(command, inputs, output)?,
+        Command::Model(command) => model::run(command, &inputs, output)?,
+        Command::Demo(command) => model::run_demo(&command, &inputs, output)?,
         Command::Completions { shell } => completions::run(shell, output)?,
         Command::Doctor => block_on(doctor::run(&inputs, output))?,
         Command::Status => block_on(status::run(&client(&data)?, output))?,

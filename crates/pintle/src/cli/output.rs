@@ -86,6 +86,22 @@ impl Output {
         write_err(text);
     }
 
+    /// A line that the next one of its kind replaces, on a terminal; elsewhere it is not shown.
+    pub(crate) fn passing(&self, text: &str) {
+        if io::stderr().is_terminal() {
+            let mut err = io::stderr().lock();
+            let _ = write!(err, "\r\u{1b}[K{text}");
+            let _ = err.flush();
+        }
+    }
+
+    /// Ends a passing line, so that what follows stands on its own.
+    pub(crate) fn passed(&self) {
+        if io::stderr().is_terminal() {
+            let _ = write!(io::stderr().lock(), "\r\u{1b}[K");
+        }
+    }
+
     /// An error with its hint.
     pub(crate) fn error(&self, error: &CliError) {
         if matches!(error, CliError::OutputClosed) {
