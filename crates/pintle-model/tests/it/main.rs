@@ -6,6 +6,7 @@ mod corpus;
 mod evaluate;
 mod handbook;
 mod pairs;
+mod pipeline;
 mod tokenise;
 
 use std::{
