@@ -18,6 +18,7 @@ pub(crate) struct Assets {
     pub(crate) css: Asset,
     pub(crate) js: Asset,
     pub(crate) try_js: Asset,
+    pub(crate) live_js: Asset,
     pub(crate) icon: Asset,
 }
 
@@ -48,6 +49,7 @@ impl Assets {
             ),
             js: Asset::new("console", "js", script, include_str!("../assets/console.js")),
             try_js: Asset::new("try", "js", script, include_str!("../assets/try.js")),
+            live_js: Asset::new("live", "js", script, include_str!("../assets/live.js")),
             icon: Asset::new("icon", "svg", "image/svg+xml", include_str!("../assets/icon.svg")),
         }
     }
@@ -57,8 +59,8 @@ impl Assets {
 pub(crate) async fn show(State(app): State<App>, Path(file): Path<String>) -> Result<Response, Problem> {
     let assets = &app.assets;
     let path = format!("/console/assets/{file}");
-    let found =
-        [&assets.css, &assets.js, &assets.try_js, &assets.icon].into_iter().find(|it| it.path == path);
+    let all = [&assets.css, &assets.js, &assets.try_js, &assets.live_js, &assets.icon];
+    let found = all.into_iter().find(|it| it.path == path);
     let asset = found.ok_or_else(|| Problem::not_found("file", &file))?;
     let headers =
         [(header::CONTENT_TYPE, HeaderValue::from_static(asset.kind)), (header::CACHE_CONTROL, FOR_GOOD)];

@@ -16,6 +16,7 @@ mod app;
 mod assets;
 mod forms;
 mod gate;
+mod own_models;
 mod pages;
 mod problem;
 mod routes;
@@ -29,6 +30,12 @@ use pintle_ledger::Ledger;
 use pintle_registry::{Organisation, Placement, Registry, Sessions};
 use serde::Serialize;
 
+pub use own_models::{
+    ContaminatedView, ContaminationView, CorpusView, CriterionView, Curve, CurvePoint, EvaluationView,
+    GeneralView, HeldOutView, KindScoresView, LeakView, LeaksView, LeftDocumentView, LeftView, ModelView,
+    OwnModels, OwnModelsError, PromotionView, QuestionsView, SAMPLES_MAX, SampleView, ScoresView, ShareView,
+    SharedView, TrainingStage, TrainingView, VersionRow, VersionView, WorstAnswerView,
+};
 pub use routes::{Access, ROUTES, Route};
 
 /// What the console works with.
@@ -49,10 +56,13 @@ pub struct ConsoleParts {
     pub public_url: String,
 }
 
-/// The answer of [`Process::try_it`], on its way.
-pub type Answer = Pin<Box<dyn Future<Output = http::Response<Body>> + Send + 'static>>;
+/// What the process around the console gives, on its way.
+pub type Soon<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
 
-/// What the console needs to know of the process around it, and the one thing that it may have it do.
+/// The answer of [`Process::try_it`], on its way.
+pub type Answer = Soon<http::Response<Body>>;
+
+/// What the console needs to know of the process around it, and what it may have it do.
 pub trait Process: Send + Sync + 'static {
     /// The process as it is now. Called once for each page, so it must not wait.
     fn view(&self) -> ProcessView;
@@ -61,6 +71,9 @@ pub trait Process: Send + Sync + 'static {
     /// with all that happens to other requests. Answers in OpenAI's JSON or as a stream of events, with
     /// the headers `x-pintle-request-id`, `-placement`, `-zone`, `-class` and `-cost`.
     fn try_it(&self, person: &str, use_case: &Name, body: Bytes) -> Answer;
+
+    /// The models that the organisation trained itself; `None` where this process keeps none.
+    fn own_models(&self) -> Option<Arc<dyn OwnModels>>;
 }
 
 /// The process as pages show it.

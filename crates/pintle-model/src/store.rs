@@ -161,12 +161,18 @@ impl ModelStore {
         self.folder.join(id.model.as_str()).join(id.version.to_string())
     }
 
-    /// Where a model's unfinished run keeps what it needs to go on; made when it is not there.
+    /// Where a model's unfinished run keeps what it needs to go on. It need not be there.
+    #[must_use]
+    pub fn work_path(&self, model: &Name) -> PathBuf {
+        self.folder.join(model.as_str()).join("work")
+    }
+
+    /// The same folder, made when it is not there.
     ///
     /// # Errors
     /// When the folder cannot be made.
     pub fn work_folder(&self, model: &Name) -> Result<PathBuf, ModelError> {
-        let path = self.folder.join(model.as_str()).join("work");
+        let path = self.work_path(model);
         std::fs::create_dir_all(&path).map_err(ModelError::io(&path))?;
         Ok(path)
     }
@@ -322,7 +328,7 @@ fn broken(path: &Path, error: &serde_json::Error) -> ModelError {
     ModelError::Broken { path: path.to_path_buf(), why: error.to_string() }
 }
 
-fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, ModelError> {
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, ModelError> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),

@@ -8,6 +8,7 @@ mod cli;
 mod config;
 mod greeting;
 mod models;
+mod own_models;
 mod patient;
 mod process;
 mod serve;

@@ -7,7 +7,7 @@ use std::{
 
 use axum::body::Body;
 use bytes::Bytes;
-use pintle_console::{Answer, PlacementView, Process, ProcessView, RuleView};
+use pintle_console::{Answer, OwnModels, PlacementView, Process, ProcessView, RuleView};
 use pintle_core::{Clock, Currency, Name, Price, Pricing, SystemClock, Timestamp};
 use pintle_gateway::{Gateway, Health, PlacementStatus, Settings, UpstreamError};
 use pintle_policy::{PolicyEngine, Rule};
@@ -31,6 +31,7 @@ pub(crate) struct Running {
     listen: SocketAddr,
     data: String,
     public_url: String,
+    own_models: Option<Arc<dyn OwnModels>>,
     current: Mutex<Current>,
 }
 
@@ -52,8 +53,15 @@ impl Running {
             listen,
             data: config.data_folder.display().to_string(),
             public_url,
+            own_models: None,
             current: Mutex::new(Current::of(config, now)),
         }
+    }
+
+    /// Shows the models of the data folder in the console, and lets it promote them.
+    pub(crate) fn with_own_models(mut self, models: Arc<dyn OwnModels>) -> Self {
+        self.own_models = Some(models);
+        self
     }
 
     pub(crate) fn public_url(&self) -> &str {
@@ -67,6 +75,11 @@ impl Running {
             *current = Current::of(config, SystemClock.now());
         }
         Ok(())
+    }
+
+    /// Puts other versions of own models into service; the configuration stays.
+    pub(crate) fn take_models(&self, settings: Settings) -> Result<(), UpstreamError> {
+        self.gateway.reload(settings)
     }
 
     /// Keeps what is in force, and the reason why the new configuration is not.
@@ -115,6 +128,10 @@ impl Process for Running {
         let gateway = Arc::clone(&self.gateway);
         let (person, use_case) = (person.to_owned(), use_case.clone());
         Box::pin(async move { gateway.chat_as(&person, &use_case, Body::from(body)).await })
+    }
+
+    fn own_models(&self) -> Option<Arc<dyn OwnModels>> {
+        self.own_models.clone()
     }
 }
 

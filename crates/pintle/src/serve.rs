@@ -1,16 +1,19 @@
 //! `pintle serve`: configuration → parts → server → drain. The one place that knows all crates.
 
 use std::{
+    collections::HashMap,
     io::IsTerminal,
     process::ExitCode,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use pintle_console::ConsoleParts;
-use pintle_core::{Amount, Clock, Secret, SystemClock};
+use pintle_core::{Amount, Clock, Name, Secret, SystemClock};
 use pintle_db::Database;
 use pintle_gateway::{Gateway, GatewayParts, Limits, Settings, Unpriced};
 use pintle_ledger::{Ledger, LedgerSettings, Scope};
+use pintle_llm::LocalModel;
 use pintle_registry::{Registry, Sessions, seed_demo};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -18,9 +21,14 @@ use crate::{
     cli::{CliError, ServeOptions},
     config::{self, Inputs, LoadedConfig},
     greeting::{self, Greeting},
+    models::House,
+    own_models::Shelf,
     process::Running,
     server,
 };
+
+/// How often the files are looked at for another version in production.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Runs the server until it is told to stop.
 ///
@@ -72,12 +80,14 @@ async fn serve(options: &ServeOptions, config: LoadedConfig) -> Result<ExitCode,
     }
     let parts =
         GatewayParts { registry: Arc::clone(&registry), ledger: ledger.clone(), clock: Arc::clone(&clock) };
-    let gateway = Gateway::new(parts, gateway_settings(&config))
+    let house = Arc::new(House::new(&data, Arc::clone(&clock)));
+    let gateway = Gateway::new(parts, gateway_settings(&config, house.look(&config.placements)))
         .map_err(|error| failed("a placement cannot be connected", &error))?;
 
     let sessions = Sessions::new(database.clone(), Arc::clone(&clock));
     let token = Registry::random_token("admin_").map_err(|error| failed("no admin token", &error))?;
-    let running = Arc::new(Running::new(Arc::clone(&gateway), &config, listen, clock.now()));
+    let running = Running::new(Arc::clone(&gateway), &config, listen, clock.now());
+    let running = Arc::new(running.with_own_models(Arc::new(Shelf::new(&data))));
     let public_url = running.public_url().to_owned();
     let console = pintle_console::router(ConsoleParts {
         registry: Arc::clone(&registry),
@@ -115,6 +125,7 @@ async fn serve(options: &ServeOptions, config: LoadedConfig) -> Result<ExitCode,
         options.inputs.clone(),
         config,
         Arc::clone(&running),
+        house,
         ledger.clone(),
         stop.clone(),
     ));
@@ -135,6 +146,7 @@ async fn follow_configuration(
     inputs: Inputs,
     start: LoadedConfig,
     running: Arc<Running>,
+    house: Arc<House>,
     ledger: Ledger,
     stop: CancellationToken,
 ) {
@@ -146,7 +158,8 @@ async fn follow_configuration(
                 tracing::warn!("{note}");
             }
             let budget = organisation_budget(&new);
-            if let Err(error) = running.reload(&new, gateway_settings(&new)) {
+            let models = house.look(&new.placements);
+            if let Err(error) = running.reload(&new, gateway_settings(&new, models)) {
                 running.reload_failed(&error.to_string());
                 return;
             }
@@ -159,8 +172,37 @@ async fn follow_configuration(
         Err(error) => running.reload_failed(&error.to_string()),
     };
     let watched = config::watch(&inputs, &start, on_change);
+    // Another version in production is taken over in the same way, within the same lock.
+    let promoted = async {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let placements = current.lock().map(|current| current.placements.clone()).unwrap_or_default();
+            let outdated = {
+                let house = Arc::clone(&house);
+                tokio::task::spawn_blocking(move || house.is_outdated(&placements))
+            };
+            if !outdated.await.unwrap_or(false) {
+                continue;
+            }
+            let Ok(placements) = current.lock().map(|current| current.placements.clone()) else { continue };
+            let loaded = {
+                let house = Arc::clone(&house);
+                tokio::task::spawn_blocking(move || drop(house.look(&placements)))
+            };
+            if loaded.await.is_err() {
+                continue;
+            }
+            // Loaded by now: this takes what is there, with the configuration that is in force at this moment.
+            let Ok(config) = current.lock() else { continue };
+            let models = house.look(&config.placements);
+            if let Err(error) = running.take_models(gateway_settings(&config, models)) {
+                tracing::error!(%error, "another version is not taken into service");
+            }
+        }
+    };
     tokio::select! {
         () = stop.cancelled() => {}
+        () = promoted => {}
         Err(error) = watched => tracing::error!(%error, "changes of the configuration are no longer noticed"),
     }
 }
@@ -184,13 +226,16 @@ fn organisation_budget(config: &LoadedConfig) -> Option<(Amount, String)> {
     })
 }
 
-pub(crate) fn gateway_settings(config: &LoadedConfig) -> Settings {
+pub(crate) fn gateway_settings(
+    config: &LoadedConfig,
+    models: HashMap<Name, Arc<dyn LocalModel>>,
+) -> Settings {
     let limits = &config.limits;
     let count = |value: u32| usize::try_from(value).unwrap_or(usize::MAX);
     Settings {
         organisation: config.organisation.clone(),
         placements: config.placements.clone(),
-        models: std::collections::HashMap::new(),
+        models,
         policies: Arc::clone(&config.engine),
         guard: Arc::clone(&config.scanner),
         limits: Limits {

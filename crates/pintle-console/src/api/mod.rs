@@ -6,6 +6,7 @@
 pub(crate) mod bans;
 pub(crate) mod budgets;
 pub(crate) mod keys;
+pub(crate) mod models;
 pub(crate) mod reads;
 pub(crate) mod status;
 pub(crate) mod use_cases;

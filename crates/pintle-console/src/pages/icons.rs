@@ -31,6 +31,7 @@ pub(crate) fn nav(here: Here) -> Markup {
         Here::UseCases => "M2.5 3.5h11v3h-11zM2.5 9.5h11v3h-11z",
         Here::Requests => "M2.5 4h11M2.5 8h11M2.5 12h7",
         Here::Try => "M2.5 3h11v8H7l-3 2.5V11H2.5z",
+        Here::Models => "M8 2 13.5 5v6L8 14l-5.5-3V5zM2.5 5 8 8l5.5-3M8 8v6",
         Here::Bans => "M8 2.5a5.5 5.5 0 1 0 0 11 5.5 5.5 0 0 0 0-11zM4.2 4.2l7.6 7.6",
         Here::Rules | Here::Elsewhere => "M4 2.5h8v11H4zM6.5 5.5h3M6.5 8h3M6.5 10.5h2",
     })

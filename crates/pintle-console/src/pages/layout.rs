@@ -15,6 +15,7 @@ pub(crate) enum Here {
     UseCases,
     Requests,
     Try,
+    Models,
     Bans,
     Rules,
     Elsewhere,
@@ -28,11 +29,12 @@ struct Entry {
     key: char,
 }
 
-const ENTRIES: [Entry; 6] = [
+const ENTRIES: [Entry; 7] = [
     Entry { here: Here::Overview, path: "/console", title: "Overview", key: 'o' },
     Entry { here: Here::UseCases, path: "/console/use-cases", title: "Use cases", key: 'u' },
     Entry { here: Here::Requests, path: "/console/requests", title: "Requests", key: 'r' },
     Entry { here: Here::Try, path: "/console/try", title: "Try it", key: 't' },
+    Entry { here: Here::Models, path: "/console/models", title: "Models", key: 'm' },
     Entry { here: Here::Bans, path: "/console/bans", title: "Bans", key: 'b' },
     Entry { here: Here::Rules, path: "/console/rules", title: "Rules", key: 'p' },
 ];
@@ -50,7 +52,7 @@ pub(crate) fn page(
     html! {
         (DOCTYPE)
         html lang="en" {
-            (head(app, title, here == Here::Try))
+            (head(app, title, here))
             body {
                 a.skip href="#main" { "Skip to the content" }
                 div.frame {
@@ -97,7 +99,7 @@ pub(crate) fn outside(app: &App, title: &str, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
-            (head(app, title, false))
+            (head(app, title, Here::Elsewhere))
             body.outside {
                 main id="main" tabindex="-1" {
                     p.brand { (icons::mark()) span { "Pintle" } }
@@ -108,7 +110,7 @@ pub(crate) fn outside(app: &App, title: &str, body: &Markup) -> Markup {
     }
 }
 
-fn head(app: &App, title: &str, with_try: bool) -> Markup {
+fn head(app: &App, title: &str, here: Here) -> Markup {
     html! {
         head {
             meta charset="utf-8";
@@ -118,8 +120,10 @@ fn head(app: &App, title: &str, with_try: bool) -> Markup {
             link rel="icon" type="image/svg+xml" href=(app.assets.icon.path);
             link rel="stylesheet" href=(app.assets.css.path);
             script src=(app.assets.js.path) defer {}
-            @if with_try {
-                script src=(app.assets.try_js.path) defer {}
+            @match here {
+                Here::Try => { script src=(app.assets.try_js.path) defer {} },
+                Here::Models => { script src=(app.assets.live_js.path) defer {} },
+                _ => {},
             }
         }
     }

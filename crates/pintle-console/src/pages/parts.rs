@@ -47,6 +47,17 @@ pub(crate) fn state_chip(state: &str) -> Markup {
     html! { span class={ "chip " (tone) } { (icon) (words::capital(state)) } }
 }
 
+/// A word with the drawing that goes with its tone: `good`, `bad`, `careful` or `plain`.
+pub(crate) fn tone_chip(tone: &str, text: &str) -> Markup {
+    let icon = match tone {
+        "good" => icons::ok(),
+        "bad" => icons::cross(),
+        "careful" => icons::warn(),
+        _ => icons::dash(),
+    };
+    html! { span class={ "chip " (tone) } { (icon) (text) } }
+}
+
 /// A ban's state: while it is active it stops people, so it does not look like a health that is good.
 pub(crate) fn ban_chip(state: &str) -> Markup {
     match state {

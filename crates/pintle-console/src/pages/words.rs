@@ -5,6 +5,8 @@ use pintle_core::{DataClass, Stage, Transformation, UsageSource, Zone};
 use pintle_ledger::{EntryState, Outcome, ScanState};
 use pintle_registry::{Objective, RiskTier};
 
+use crate::TrainingStage;
+
 pub(crate) const fn class(class: DataClass) -> &'static str {
     match class {
         DataClass::Public => "Public",
@@ -58,6 +60,17 @@ pub(crate) const fn objective(objective: Objective) -> &'static str {
         Objective::Cost => "Lowest price first",
         Objective::Latency => "Fastest first",
         Objective::OnPremises => "On premises first, then by price",
+    }
+}
+
+/// What a training does.
+pub(crate) const fn training_stage(stage: TrainingStage) -> &'static str {
+    match stage {
+        TrainingStage::Reading => "Reading the documents",
+        TrainingStage::Tokeniser => "Building the vocabulary",
+        TrainingStage::Base => "Learning from the documents",
+        TrainingStage::Tune => "Learning to answer",
+        TrainingStage::Evaluation => "Evaluation",
     }
 }
 
@@ -213,6 +226,7 @@ pub(crate) fn act(action: &str) -> String {
         "budget.set" => "changed the budget",
         "ban.add" => "added a ban",
         "ban.lift" => "lifted a ban",
+        "model.promote" => "put a version into production",
         other => return other.replace(['.', '_'], " "),
     };
     known.to_owned()

@@ -15,7 +15,9 @@ use crate::{
 fn example(route: &Route) -> String {
     route
         .path
-        .replace("{name}", "customer-replies")
+        .replace("{name}", if route.path.contains("/models/") { "handbook" } else { "customer-replies" })
+        .replace("{model}", "handbook")
+        .replace("{version}", "2")
         .replace("{id}", "req_00000000000070008000000000000001")
         .replace("{scope}", "organisation")
         .replace("{file}", "console.css")

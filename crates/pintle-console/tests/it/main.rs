@@ -11,6 +11,8 @@
 mod access;
 mod admin_api;
 mod client;
+mod models;
+mod models_seed;
 mod pages;
 mod seed;
 mod sign_in;

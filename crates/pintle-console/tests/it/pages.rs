@@ -22,6 +22,7 @@ pub(crate) fn lines(html: &str) -> String {
         ("/console/assets/console.", ".css"),
         ("/console/assets/console.", ".js"),
         ("/console/assets/try.", ".js"),
+        ("/console/assets/live.", ".js"),
         ("/console/assets/icon.", ".svg"),
     ] {
         text = between(&text, before, after);
@@ -72,6 +73,15 @@ fn all_pages() -> Vec<(&'static str, String)> {
         ("requests", "/console/requests?day=2026-11-24"),
         ("requests_none", "/console/requests?text=nothing&outcome=failed"),
         ("try", "/console/try?sample=iban&use_case=contract-review"),
+        ("models", "/console/models"),
+        ("model", "/console/models/handbook"),
+        ("model_without_versions", "/console/models/tickets"),
+        ("version_serving", "/console/models/handbook/2"),
+        ("version_candidate", "/console/models/handbook/4"),
+        ("version_refused", "/console/models/handbook/1"),
+        ("version_without_reports", "/console/models/handbook/3"),
+        ("training", "/console/models/handbook/training"),
+        ("training_silent", "/console/models/tickets/training"),
         ("bans", "/console/bans"),
         ("rules", "/console/rules"),
     ]
@@ -123,6 +133,7 @@ async fn pages_without_anything_teach() {
         ("empty_use_cases", "/console/use-cases"),
         ("empty_requests", "/console/requests"),
         ("empty_try", "/console/try"),
+        ("empty_models", "/console/models"),
         ("empty_bans", "/console/bans"),
     ] {
         insta::assert_snapshot!(name, lines(main_part(&open(&it, path).await)));
@@ -206,19 +217,21 @@ async fn pages_keep_to_their_policy_and_their_size() {
 #[tokio::test]
 async fn assets_are_small_and_kept_for_good() {
     let it = support::seeded().await;
-    let html = open(&it, "/console/try").await;
-    let links = attribute(&html, "src").into_iter().chain(attribute(&html, "href"));
-    let mut script_bytes = 0;
-    let mut count = 0;
-    for link in links.filter(|link| link.starts_with("/console/assets/")) {
-        let answer = call(&it.router, As::Nobody, "GET", &link, "").await;
-        assert_eq!(answer.status, StatusCode::OK, "{link}");
-        assert_eq!(answer.header("cache-control"), "public, max-age=31536000, immutable");
-        script_bytes += if link.ends_with(".js") { answer.text.len() } else { 0 };
-        count += 1;
+    for page in ["/console/try", "/console/models/handbook/training"] {
+        let html = open(&it, page).await;
+        let links = attribute(&html, "src").into_iter().chain(attribute(&html, "href"));
+        let mut script_bytes = 0;
+        let mut count = 0;
+        for link in links.filter(|link| link.starts_with("/console/assets/")) {
+            let answer = call(&it.router, As::Nobody, "GET", &link, "").await;
+            assert_eq!(answer.status, StatusCode::OK, "{link}");
+            assert_eq!(answer.header("cache-control"), "public, max-age=31536000, immutable");
+            script_bytes += if link.ends_with(".js") { answer.text.len() } else { 0 };
+            count += 1;
+        }
+        assert_eq!(count, 4);
+        assert!(script_bytes < 6_144, "{script_bytes} bytes of script on {page}");
     }
-    assert_eq!(count, 4);
-    assert!(script_bytes < 6_144, "{script_bytes} bytes of script");
     let old = call(&it.router, As::Nobody, "GET", "/console/assets/console.0123456789abcdef.css", "").await;
     assert_eq!((old.status, old.header("cache-control")), (StatusCode::NOT_FOUND, "no-store"));
 }

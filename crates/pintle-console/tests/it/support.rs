@@ -7,13 +7,15 @@ use axum::{Router, body::Body};
 use bytes::Bytes;
 use http::Response;
 use jiff::tz::TimeZone;
-use pintle_console::{Answer, ConsoleParts, PlacementView, Process, ProcessView, RuleView, router};
+use pintle_console::{
+    Answer, ConsoleParts, ModelView, OwnModels, PlacementView, Process, ProcessView, RuleView, router,
+};
 use pintle_core::{DataClass, ManualClock, Name, PriceCard, Pricing, Secret, Zone};
 use pintle_db::Database;
 use pintle_ledger::{Ledger, LedgerSettings, Scope};
 use pintle_registry::{Organisation, Placement, Provider, Registry, Sessions, Timeouts, seed_demo};
 
-use crate::{client::TOKEN, seed};
+use crate::{client::TOKEN, models_seed, seed};
 
 pub(crate) struct Fixture {
     pub(crate) router: Router,
@@ -21,6 +23,7 @@ pub(crate) struct Fixture {
     pub(crate) ledger: Ledger,
     pub(crate) sessions: Sessions,
     pub(crate) clock: ManualClock,
+    pub(crate) models: Arc<models_seed::Models>,
     /// A signed-in browser's cookie.
     pub(crate) session: String,
     _folder: tempfile::TempDir,
@@ -40,7 +43,7 @@ fn prices(input: &str, output: &str) -> PriceCard {
 pub(crate) fn placements() -> Vec<PlacementView> {
     let make = |name: &str, model: &str, zone, region: &str, clearance, pricing, line| Placement {
         name: name.parse().unwrap(),
-        provider: Provider::Simulated,
+        provider: if model == "handbook" { Provider::Embedded } else { Provider::Simulated },
         model: model.parse().unwrap(),
         zone,
         region: region.into(),
@@ -64,6 +67,10 @@ pub(crate) fn placements() -> Vec<PlacementView> {
         (
             make("onprem-assistant", "sim-assistant", home, "Hamburg", all, priced("0.40", "1.20"), 32),
             "€0.40 in, €1.20 out",
+        ),
+        (
+            make("onprem-handbook", "handbook", home, "Hamburg", DataClass::Internal, priced("0", "0"), 37),
+            "€0.00 in, €0.00 out",
         ),
         (make("cloud-new", "sim-new", public, "us", internal, Pricing::Unpriced, 42), "unpriced"),
     ]
@@ -117,6 +124,7 @@ fn rules() -> Vec<RuleView> {
 pub(crate) struct Script {
     clock: ManualClock,
     config_error: Option<String>,
+    models: Option<Arc<models_seed::Models>>,
 }
 
 impl Process for Script {
@@ -158,6 +166,10 @@ impl Process for Script {
         };
         Box::pin(async move { response.unwrap() })
     }
+
+    fn own_models(&self) -> Option<Arc<dyn OwnModels>> {
+        self.models.clone().map(|models| models as Arc<dyn OwnModels>)
+    }
 }
 
 const STREAM: &str = concat!(
@@ -177,12 +189,12 @@ const REFUSAL: &str = r#"{"error":{"message":"Not sent. `messages[0].content` co
 
 /// A console whose register and ledger hold nothing.
 pub(crate) async fn empty() -> Fixture {
-    make(None, |_| {}).await
+    make(None, Vec::new(), |_| {}).await
 }
 
 /// A console over the sample organisation, with three weeks of requests.
 pub(crate) async fn seeded() -> Fixture {
-    let it = make(None, |_| {}).await;
+    let it = make(None, models_seed::models(), |_| {}).await;
     let budgets = seed_demo(&it.registry).await.unwrap();
     for (name, monthly) in budgets {
         it.ledger.set_budget(Scope::UseCase(name), Some(monthly.parse().unwrap())).await.unwrap();
@@ -193,10 +205,14 @@ pub(crate) async fn seeded() -> Fixture {
 
 /// A console whose newest configuration was not taken.
 pub(crate) async fn with_config_error() -> Fixture {
-    make(Some("pintle.toml:14: unknown field `clearence`"), |_| {}).await
+    make(Some("pintle.toml:14: unknown field `clearence`"), Vec::new(), |_| {}).await
 }
 
-async fn make(config_error: Option<&str>, change: impl FnOnce(&mut ConsoleParts)) -> Fixture {
+async fn make(
+    config_error: Option<&str>,
+    models: Vec<ModelView>,
+    change: impl FnOnce(&mut ConsoleParts),
+) -> Fixture {
     let folder = tempfile::tempdir().unwrap();
     let database = Database::open(folder.path()).await.unwrap();
     let clock = ManualClock::new(NOW.parse().unwrap());
@@ -211,20 +227,34 @@ async fn make(config_error: Option<&str>, change: impl FnOnce(&mut ConsoleParts)
     let sessions = Sessions::new(database, Arc::new(clock.clone()));
     let link = sessions.new_setup_link().await.unwrap();
     let session = sessions.follow_setup_link(&link).await.unwrap().unwrap().to_string();
+    let models = models_seed::Models::new(models);
     let mut parts = ConsoleParts {
         registry: Arc::clone(&registry),
         ledger: ledger.clone(),
         sessions: sessions.clone(),
-        process: Arc::new(Script { clock: clock.clone(), config_error: config_error.map(str::to_owned) }),
+        process: Arc::new(Script {
+            clock: clock.clone(),
+            config_error: config_error.map(str::to_owned),
+            models: Some(Arc::clone(&models)),
+        }),
         clock: Arc::new(clock.clone()),
         admin_token: Secret::new(TOKEN),
         public_url: "http://127.0.0.1:7411".into(),
     };
     change(&mut parts);
-    Fixture { router: router(parts), registry, ledger, sessions, clock, session, _folder: folder }
+    Fixture { router: router(parts), registry, ledger, sessions, clock, models, session, _folder: folder }
 }
 
 /// A console whose admin token is empty.
 pub(crate) async fn without_token() -> Fixture {
-    make(None, |parts| parts.admin_token = Secret::new("")).await
+    make(None, Vec::new(), |parts| parts.admin_token = Secret::new("")).await
+}
+
+/// A console of a process that keeps no own models.
+pub(crate) async fn without_models() -> Fixture {
+    make(None, Vec::new(), |parts| {
+        let clock = ManualClock::new(NOW.parse().unwrap());
+        parts.process = Arc::new(Script { clock, config_error: None, models: None });
+    })
+    .await
 }

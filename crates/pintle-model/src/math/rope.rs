@@ -33,13 +33,8 @@ impl Rotation {
         Rotation { half, table }
     }
 
-    /// How many positions it knows.
-    pub(crate) fn positions(&self) -> usize {
-        self.table.len() / (2 * self.half)
-    }
-
     /// Turns the heads at the beginning of a row that stands at `position`. A position beyond the table is left
-    /// unturned; callers check lengths against [`Rotation::positions`] first.
+    /// unturned; callers keep within the shape's positions.
     #[inline(always)]
     fn row(&self, heads: &mut [f32], position: usize, turn: Turn) {
         let width = 2 * self.half;

@@ -6,6 +6,7 @@
 
 mod card;
 mod conversations;
+mod progress;
 mod subject;
 
 use std::{
@@ -32,6 +33,7 @@ use crate::{
     train::{Machine, Progress, Run, Trained},
     tune::{Adapter, save_adapter},
 };
+pub use progress::{Activity, Report, Sample};
 use subject::Asked;
 
 /// The curves of a version, beside it: `training.json`.
@@ -154,9 +156,14 @@ impl Pipeline<'_> {
     ) -> Result<Outcome, ModelError> {
         let recipe = self.recipe;
         let questions = self.questions()?;
+        let work = self.store.work_folder(&recipe.name)?;
+        let mut log = progress::Log::new(&work, recipe.tune.is_some(), self.guard, self.now);
+        let watch: &mut dyn FnMut(Happening<'_>) = &mut |happening| {
+            log.hear(&happening);
+            watch(happening);
+        };
         let prepared = self.prepare(stop, watch)?;
         let tuning = recipe.tune.as_ref().map(|tune| self.tuning(tune, &prepared.corpus)).transpose()?;
-        let work = self.store.work_folder(&recipe.name)?;
         let config = recipe.config(prepared.tokeniser.vocab_size());
         let shape = Shape::new(config.clone())?;
         let mut curves = Curves::default();

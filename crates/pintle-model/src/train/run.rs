@@ -92,8 +92,11 @@ pub struct Trained {
     pub is_complete: bool,
 }
 
-/// Computing time between checkpoints: what a kill costs at the most.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(20);
+/// Computing time between checkpoints is twenty times what the last one took, within these bounds: a kill costs little,
+/// and so does being ready for it.
+const CHECKPOINT_EVERY_MIN: Duration = Duration::from_millis(500);
+const CHECKPOINT_EVERY_MAX: Duration = Duration::from_secs(60);
+const CHECKPOINT_SHARE: u32 = 20;
 const CHECKPOINT: &str = "checkpoint.bin";
 
 /// What a run is about.
@@ -134,7 +137,7 @@ impl Run<'_> {
             accumulate: settings.accumulate,
         };
         let (begun, before) = (Instant::now(), state.step);
-        let mut kept_at = begun;
+        let (mut kept_at, mut keep_every) = (begun, CHECKPOINT_EVERY_MIN);
         let mut tokens = 0;
         let kept_seconds = |begun: Instant| seconds + begun.elapsed().as_secs_f64();
         while state.step < settings.steps && !stop.load(Ordering::Relaxed) {
@@ -161,9 +164,12 @@ impl Run<'_> {
                 left: Duration::from_secs_f64(left.min(1e9)),
                 weights: &state.weights,
             });
-            if kept_at.elapsed() >= CHECKPOINT_EVERY {
+            if kept_at.elapsed() >= keep_every {
+                let saving = Instant::now();
                 checkpoint::save(&path, identity, &state, &curve, kept_seconds(begun))?;
                 kept_at = Instant::now();
+                keep_every = (kept_at.duration_since(saving) * CHECKPOINT_SHARE)
+                    .clamp(CHECKPOINT_EVERY_MIN, CHECKPOINT_EVERY_MAX);
             }
         }
         let seconds = kept_seconds(begun);

@@ -7,6 +7,7 @@ mod evaluate;
 mod handbook;
 mod pairs;
 mod pipeline;
+mod serve;
 mod tokenise;
 
 use std::{

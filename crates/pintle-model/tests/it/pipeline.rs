@@ -115,14 +115,18 @@ fn a_run_that_was_stopped_anywhere_gives_the_same_version() {
     assert!(card.contains("small-talk") && card.contains("sources = [\"documents\"]"));
     assert!(store.verify(&first).is_ok());
     let again = run(one.path(), &recipe(one.path(), "", ""), &[]).unwrap();
-    assert_eq!((again.id.version, &again.files_sha256["model.safetensors"]), (2, &first.files_sha256["model.safetensors"]));
+    assert_eq!(
+        (again.id.version, &again.files_sha256["model.safetensors"]),
+        (2, &first.files_sha256["model.safetensors"])
+    );
 }
 
 #[test]
 fn an_adapter_is_kept_beside_the_version_that_has_it_merged() {
     let folder = tempfile::tempdir().unwrap();
     let manifest = run(folder.path(), &recipe(folder.path(), "method = \"lora\"", ""), &[]).unwrap();
-    for file in ["adapter/adapter_config.json", "adapter/adapter_model.safetensors", "base/model.safetensors"] {
+    for file in ["adapter/adapter_config.json", "adapter/adapter_model.safetensors", "base/model.safetensors"]
+    {
         assert!(manifest.files_sha256.contains_key(file), "{file}");
     }
     let path = ModelStore::new(folder.path()).path(&manifest.id);
