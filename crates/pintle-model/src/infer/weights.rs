@@ -133,9 +133,7 @@ fn put<T>(cells: &mut [T; PANEL], lane: usize, value: T) {
 fn to_bf16(value: f32) -> u16 {
     let bits = value.to_bits();
     let rounded = if value.is_nan() { bits | 0x40_0000 } else { bits + 0x7FFF + (bits >> 16 & 1) };
-    #[expect(clippy::cast_possible_truncation, reason = "the upper half is left")]
-    let half = (rounded >> 16) as u16;
-    half
+    (rounded >> 16) as u16
 }
 
 #[derive(Debug)]

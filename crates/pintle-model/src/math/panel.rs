@@ -337,7 +337,6 @@ mod tests {
             let cells = |i: usize| std::array::from_fn::<f32, PANEL, _>(|j| value(i * PANEL + j + 3));
             let single: Vec<Single> = (0..3 * depth).map(|i| Single(cells(i))).collect();
             check(&single, depth, None);
-            #[expect(clippy::cast_possible_truncation, reason = "the upper half of the bits")]
             let brain: Vec<Brain> =
                 single.iter().map(|s| Brain(s.0.map(|v| (v.to_bits() >> 16) as u16))).collect();
             check(&brain, depth, None);

@@ -100,7 +100,7 @@ impl LocalModel for ServedModel {
 struct Refused {
     status: u16,
     retry_after_s: Option<u64>,
-    error: ErrorBody,
+    error: Box<ErrorBody>,
 }
 
 impl Refused {
@@ -108,7 +108,7 @@ impl Refused {
     fn field(field: &str, why: impl Into<String>) -> Self {
         let mut error = ErrorBody::new("invalid_request_error", "unsupported_parameter", why);
         error.param = Some(field.to_owned());
-        Refused { status: 400, retry_after_s: None, error }
+        Refused { status: 400, retry_after_s: None, error: Box::new(error) }
     }
 
     fn into_answer(self) -> LocalAnswer {
@@ -124,18 +124,18 @@ impl From<SubmitError> for Refused {
             SubmitError::QueueFull { .. } => Refused {
                 status: 429,
                 retry_after_s: Some(RETRY_AFTER_S),
-                error: ErrorBody::new("rate_limit_error", "model_busy", text),
+                error: Box::new(ErrorBody::new("rate_limit_error", "model_busy", text)),
             },
             SubmitError::ContextOverflow { .. } => Refused {
                 status: 400,
                 retry_after_s: None,
-                error: ErrorBody::new("invalid_request_error", "context_length_exceeded", text),
+                error: Box::new(ErrorBody::new("invalid_request_error", "context_length_exceeded", text)),
             },
             SubmitError::Invalid { field, .. } => Refused::field(field, text),
             SubmitError::Stopped => Refused {
                 status: 503,
                 retry_after_s: Some(RETRY_AFTER_S),
-                error: ErrorBody::new("server_error", "model_stopped", text),
+                error: Box::new(ErrorBody::new("server_error", "model_stopped", text)),
             },
         }
     }

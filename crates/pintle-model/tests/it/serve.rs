@@ -55,7 +55,7 @@ fn read(mut answer: LocalAnswer) -> String {
     }
 }
 
-fn question(extra: Value) -> Value {
+fn question(extra: &Value) -> Value {
     let mut body = json!({ "model": "own", "messages": [{ "role": "user", "content": "Where is the harbour?" }],
         "max_tokens": 24, "temperature": 1.0, "seed": 5 });
     for (key, value) in extra.as_object().unwrap() {
@@ -64,7 +64,7 @@ fn question(extra: Value) -> Value {
     body
 }
 
-fn whole(served: &ServedModel, extra: Value) -> Value {
+fn whole(served: &ServedModel, extra: &Value) -> Value {
     serde_json::from_str(&read(ask(served, &question(extra)))).unwrap()
 }
 
@@ -77,7 +77,7 @@ fn streamed_is_whole_for_every_seed_and_every_answer() {
     let (_place, served) = served(EngineSettings::default());
     for seed in 0..6 {
         let extra = json!({ "seed": seed, "n": 3 });
-        let answer = whole(&served, extra.clone());
+        let answer = whole(&served, &extra);
         assert_eq!(
             (answer["object"].as_str(), answer["model"].as_str()),
             (Some("chat.completion"), Some("handbook@1"))
@@ -85,7 +85,7 @@ fn streamed_is_whole_for_every_seed_and_every_answer() {
         let mut streamed = extra;
         streamed["stream"] = true.into();
         streamed["stream_options"] = json!({ "include_usage": true });
-        let stream = read(ask(&served, &question(streamed)));
+        let stream = read(ask(&served, &question(&streamed)));
         let chunks: Vec<&str> =
             stream.split("\n\n").filter_map(|event| event.strip_prefix("data: ")).collect();
         assert_eq!(*chunks.last().unwrap(), "[DONE]");
@@ -111,19 +111,19 @@ fn streamed_is_whole_for_every_seed_and_every_answer() {
         );
     }
     assert_ne!(
-        content(&whole(&served, json!({ "seed": 1 })), 0),
-        content(&whole(&served, json!({ "seed": 2 })), 0)
+        content(&whole(&served, &json!({ "seed": 1 })), 0),
+        content(&whole(&served, &json!({ "seed": 2 })), 0)
     );
 }
 
 #[test]
 fn a_stop_string_ends_the_answer_and_is_not_in_it() {
     let (_place, served) = served(EngineSettings::default());
-    let full = content(&whole(&served, json!({})), 0);
+    let full = content(&whole(&served, &json!({})), 0);
     let letters: Vec<char> = full.chars().collect();
     let stop: String = letters[letters.len() / 2..letters.len() / 2 + 2].iter().collect();
     let expected = full.split(&stop).next().unwrap();
-    let answer = whole(&served, json!({ "stop": [stop, "no such text"] }));
+    let answer = whole(&served, &json!({ "stop": [stop, "no such text"] }));
     assert_eq!(content(&answer, 0), expected);
     assert_eq!(answer["choices"][0]["finish_reason"], "stop");
 }
@@ -144,28 +144,28 @@ fn what_the_model_cannot_do_is_a_400_that_names_the_field() {
         (json!({ "stop": ["a", "b", "c", "d", "e"] }), "stop"),
         (json!({ "temperature": 1000 }), "temperature"),
     ] {
-        let answer = ask(&served, &question(extra));
+        let answer = ask(&served, &question(&extra));
         assert_eq!(answer.status, 400, "{field}");
         let error: Value = serde_json::from_str(&read(answer)).unwrap();
         assert_eq!(error["error"]["param"], field, "{error}");
     }
-    let answer = ask(&served, &question(json!({ "max_tokens": 1_000_000 })));
+    let answer = ask(&served, &question(&json!({ "max_tokens": 1_000_000 })));
     assert_eq!(answer.status, 400);
     assert!(read(answer).contains("context_length_exceeded"));
     let fine = json!({ "tools": [], "response_format": { "type": "text" }, "frequency_penalty": 0, "logprobs": false });
-    assert_eq!(ask(&served, &question(fine)).status, 200);
+    assert_eq!(ask(&served, &question(&fine)).status, 200);
 }
 
 #[test]
 fn a_full_queue_is_a_429_and_a_dropped_answer_frees_its_place() {
     let settings = EngineSettings { slots: 1, queue_max: 1, ..EngineSettings::default() };
     let (_place, served) = served(settings);
-    let answers: Vec<LocalAnswer> = (0..20).map(|_| ask(&served, &question(json!({})))).collect();
+    let answers: Vec<LocalAnswer> = (0..20).map(|_| ask(&served, &question(&json!({})))).collect();
     let full = answers.iter().find(|answer| answer.status == 429).unwrap();
     assert!(full.retry_after_s.is_some());
     drop(answers);
     let patience = std::time::Instant::now();
-    while ask(&served, &question(json!({ "max_tokens": 1 }))).status != 200 {
+    while ask(&served, &question(&json!({ "max_tokens": 1 }))).status != 200 {
         assert!(patience.elapsed().as_secs() < 30, "places never came free");
         std::thread::yield_now();
     }
