@@ -36,6 +36,16 @@ const COMMANDS: &[&[&str]] = &[
     &["policy", "test"],
     &["policy", "list"],
     &["policy", "export"],
+    &["model"],
+    &["model", "init"],
+    &["model", "train"],
+    &["model", "list"],
+    &["model", "show"],
+    &["model", "promote"],
+    &["model", "export"],
+    &["demo"],
+    &["demo", "train"],
+    &["demo", "handbook"],
     &["completions"],
 ];
 

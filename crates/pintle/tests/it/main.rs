@@ -9,6 +9,7 @@ mod folders;
 mod help;
 mod hostile;
 mod kill;
+mod model;
 mod policy;
 mod server;
 mod support;
