@@ -12,7 +12,11 @@ use std::{
 
 use pintle_core::{Clock, Name};
 use pintle_llm::LocalModel;
-use pintle_model::{ModelError, ModelStore, Promotion, ServedModel, VersionId, infer::EngineSettings};
+use pintle_model::{
+    ModelError, ModelStore, Promotion, VersionId,
+    infer::EngineSettings,
+    serve::{ServeSettings, ServedModel},
+};
 use pintle_registry::{Placement, Provider};
 
 /// The demonstration's handbook is the one of this seed.
@@ -85,7 +89,8 @@ impl House {
     fn open(&self, version: &VersionId) -> Result<Arc<dyn LocalModel>, ModelError> {
         let manifest = self.store.manifest(version)?;
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let settings = EngineSettings { threads, ..EngineSettings::default() };
+        let engine = EngineSettings { threads, ..EngineSettings::default() };
+        let settings = ServeSettings { engine, ..ServeSettings::default() };
         let folder = self.store.path(version);
         let model =
             ServedModel::open(&folder, version.clone(), manifest.class, settings, Arc::clone(&self.clock))?;

@@ -1,13 +1,14 @@
 //! The threads of a computation: a leader and its helpers, who do the phases of a step together.
 //!
 //! A step of a small network has some forty phases of a few dozen microseconds, so waking a thread for each would cost
-//! more than it brings. Helpers therefore watch a counter for a short while after each phase, and sleep when nothing
-//! comes.
+//! more than it brings. Helpers therefore watch for a short while after each phase, and sleep when nothing comes. A
+//! phase is cut into parts that whoever is there takes: a helper that lost its processor to another program holds up
+//! nobody, unless it lost it in the middle of a part.
 
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     thread::JoinHandle,
 };
@@ -17,27 +18,48 @@ use crate::ModelError;
 /// Looks at the counter before a helper goes to sleep: about 0.1 ms.
 const LOOKS: u32 = 2_000;
 
-/// What a phase does on each thread: `work(phase, thread)`.
+/// What a phase does.
 pub(super) trait Work: Send + Sync + 'static {
-    /// Does this thread's share of a phase.
-    fn work(&self, phase: usize, thread: usize);
+    /// Into how many parts a phase is cut; below [`PARTS_END`], and always the same.
+    fn parts(&self) -> usize;
+
+    /// Does one part of a phase.
+    fn work(&self, phase: usize, part: usize);
 }
+
+/// The lower bits of a ticket are the part, the upper ones count the phases.
+const PART_BITS: u32 = 16;
+/// Parts and threads together stay below it.
+const PARTS_END: u64 = 1 << PART_BITS;
 
 #[derive(Debug)]
 struct Signal {
-    /// Grows by one with each phase.
-    turn: AtomicUsize,
-    /// What is to be done in it.
+    /// The next part to be taken, of the phase that is being done. Who takes a ticket that names a part may rely on
+    /// `phase`: it does not change before that part is done.
+    ticket: AtomicU64,
     phase: AtomicUsize,
-    /// Helpers that have done it.
+    /// Parts that are done.
     done: AtomicUsize,
     /// Whether a helper died.
     broken: AtomicBool,
+    leave: AtomicBool,
     asleep: Vec<AtomicBool>,
 }
 
-/// The phase that ends a helper.
-const LEAVE: usize = usize::MAX;
+impl Signal {
+    /// Takes and does parts until there are none. Gives the count of the phase that it saw.
+    fn do_parts(&self, work: &impl Work) -> u64 {
+        loop {
+            let ticket = self.ticket.fetch_add(1, Ordering::SeqCst);
+            let part = usize::try_from(ticket % PARTS_END).unwrap_or(usize::MAX);
+            if part >= work.parts() {
+                return ticket / PARTS_END;
+            }
+            let _done = Done(self);
+            work.work(self.phase.load(Ordering::Acquire), part);
+        }
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Crew<W> {
@@ -51,10 +73,12 @@ impl<W: Work> Crew<W> {
     pub(super) fn new(work: Arc<W>, threads: usize) -> Result<Self, ModelError> {
         let helpers = threads.saturating_sub(1);
         let signal = Arc::new(Signal {
-            turn: AtomicUsize::new(0),
-            phase: AtomicUsize::new(LEAVE),
+            // Nothing to take yet.
+            ticket: AtomicU64::new(PARTS_END / 2),
+            phase: AtomicUsize::new(0),
             done: AtomicUsize::new(0),
             broken: AtomicBool::new(false),
+            leave: AtomicBool::new(false),
             asleep: (0..helpers).map(|_| AtomicBool::new(false)).collect(),
         });
         let mut crew = Crew { work, signal, helpers: Vec::new() };
@@ -76,21 +100,22 @@ impl<W: Work> Crew<W> {
         if self.signal.broken.load(Ordering::Acquire) {
             return Err(ModelError::Worker);
         }
-        self.call(phase);
-        self.work.work(phase, 0);
+        self.signal.done.store(0, Ordering::Release);
+        self.signal.phase.store(phase, Ordering::Release);
+        let turn = self.signal.ticket.load(Ordering::SeqCst) / PARTS_END;
+        self.signal.ticket.store((turn + 1) * PARTS_END, Ordering::SeqCst);
+        self.wake();
+        self.signal.do_parts(&*self.work);
         let mut looks = 0_u32;
-        while self.signal.done.load(Ordering::Acquire) < self.helpers.len() {
+        while self.signal.done.load(Ordering::Acquire) < self.work.parts() {
             looks += 1;
             // A helper that lost its processor to another program needs more than patience.
-            if looks.is_multiple_of(LOOKS) { std::thread::yield_now() } else { std::hint::spin_loop() }
+            if looks.is_multiple_of(LOOKS / 8) { std::thread::yield_now() } else { std::hint::spin_loop() }
         }
         if self.signal.broken.load(Ordering::Acquire) { Err(ModelError::Worker) } else { Ok(()) }
     }
 
-    fn call(&self, phase: usize) {
-        self.signal.done.store(0, Ordering::Release);
-        self.signal.phase.store(phase, Ordering::Release);
-        self.signal.turn.fetch_add(1, Ordering::SeqCst);
+    fn wake(&self) {
         for (asleep, helper) in self.signal.asleep.iter().zip(&self.helpers) {
             if asleep.swap(false, Ordering::SeqCst) {
                 helper.thread().unpark();
@@ -101,8 +126,7 @@ impl<W: Work> Crew<W> {
 
 impl<W> Drop for Crew<W> {
     fn drop(&mut self) {
-        self.signal.phase.store(LEAVE, Ordering::Release);
-        self.signal.turn.fetch_add(1, Ordering::SeqCst);
+        self.signal.leave.store(true, Ordering::SeqCst);
         for helper in self.helpers.drain(..) {
             helper.thread().unpark();
             // One that died has been reported by its phase.
@@ -111,7 +135,7 @@ impl<W> Drop for Crew<W> {
     }
 }
 
-/// Counts a phase as done, also when it ends in a panic: the leader must not wait forever.
+/// Counts a part as done, also when it ends in a panic: the leader must not wait forever.
 struct Done<'a>(&'a Signal);
 
 impl Drop for Done<'_> {
@@ -124,31 +148,28 @@ impl Drop for Done<'_> {
 }
 
 fn help(work: &impl Work, signal: &Signal, index: usize) {
-    let mut seen = 0;
     loop {
+        let seen = signal.do_parts(work);
         let mut looks = 0;
-        while signal.turn.load(Ordering::SeqCst) == seen {
+        while signal.ticket.load(Ordering::SeqCst) / PARTS_END == seen {
+            if signal.leave.load(Ordering::SeqCst) {
+                return;
+            }
             looks += 1;
             if looks < LOOKS {
                 std::hint::spin_loop();
                 continue;
             }
-            // The leader counts on before it looks who sleeps, and this looks again before it sleeps: one of the two
-            // notices the other.
+            // The leader writes the ticket before it looks who sleeps, and this looks again before it sleeps: one of
+            // the two notices the other.
             if let Some(asleep) = signal.asleep.get(index) {
                 asleep.store(true, Ordering::SeqCst);
             }
-            if signal.turn.load(Ordering::SeqCst) == seen {
+            let is_new = signal.ticket.load(Ordering::SeqCst) / PARTS_END != seen;
+            if !is_new && !signal.leave.load(Ordering::SeqCst) {
                 std::thread::park();
             }
         }
-        seen = seen.wrapping_add(1);
-        let phase = signal.phase.load(Ordering::Acquire);
-        if phase == LEAVE {
-            return;
-        }
-        let _done = Done(signal);
-        work.work(phase, index + 1);
     }
 }
 
@@ -159,21 +180,43 @@ mod tests {
     struct Count(Vec<AtomicUsize>);
 
     impl Work for Count {
-        fn work(&self, phase: usize, thread: usize) {
-            assert!(phase != 77 || thread == 0, "a helper's panic");
-            self.0[thread].fetch_add(phase, Ordering::Relaxed);
+        fn parts(&self) -> usize {
+            self.0.len()
+        }
+
+        fn work(&self, phase: usize, part: usize) {
+            assert!(phase != 77, "a part's panic");
+            self.0[part].fetch_add(phase, Ordering::Relaxed);
         }
     }
 
     #[test]
-    fn every_thread_does_every_phase_once_and_a_death_is_told() {
-        let work = Arc::new(Count((0..3).map(|_| AtomicUsize::new(0)).collect()));
+    fn every_part_of_every_phase_is_done_once() {
+        let work = Arc::new(Count((0..7).map(|_| AtomicUsize::new(0)).collect()));
         let crew = Crew::new(Arc::clone(&work), 3).unwrap();
-        for phase in 0..2_000 {
-            crew.run(phase % 50).unwrap();
-            let counts: Vec<usize> = work.0.iter().map(|count| count.load(Ordering::Relaxed)).collect();
-            assert_eq!(counts, vec![counts[0]; 3]);
+        let mut sum = 0;
+        for phase in (0..50).cycle().take(2_000) {
+            crew.run(phase).unwrap();
+            sum += phase;
+            assert!(work.0.iter().all(|count| count.load(Ordering::Relaxed) == sum));
         }
-        assert!(matches!(crew.run(77), Err(ModelError::Worker)));
+    }
+
+    #[test]
+    fn the_death_of_a_helper_is_told() {
+        // The leader takes part 0 and waits there until the helper has taken the other and died.
+        struct Die(std::sync::Barrier);
+        impl Work for Die {
+            fn parts(&self) -> usize {
+                2
+            }
+            fn work(&self, _: usize, _: usize) {
+                self.0.wait();
+                assert!(std::thread::current().name() != Some("model-1"), "a helper's panic");
+            }
+        }
+        let crew = Crew::new(Arc::new(Die(std::sync::Barrier::new(2))), 2).unwrap();
+        assert!(matches!(crew.run(0), Err(ModelError::Worker)));
+        assert!(matches!(crew.run(0), Err(ModelError::Worker)));
     }
 }

@@ -404,3 +404,61 @@ impl Sequence {
         self.teller.tell(event);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+    use crate::infer::{Precision, Sampling};
+
+    #[test]
+    fn a_long_prompt_does_not_stall_a_running_sequence() {
+        let config = serde_json::from_value(serde_json::json!({
+            "vocab_size": 40, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1,
+            "num_attention_heads": 2, "max_position_embeddings": 256, "tie_word_embeddings": true,
+        }))
+        .unwrap();
+        let shape = crate::network::Shape::new(config).unwrap();
+        let weights = shape.first_weights(1);
+        let model = EngineModel::new(shape.config.clone(), &weights, Precision::F32).unwrap();
+        let cache = Cache::new(1, shape.heads, 1 << 24);
+        let queue = Arc::new(Queue::new(4, 4));
+        let mut runner = Runner {
+            forward: Forward::new(Arc::new(model), 1, cache).unwrap(),
+            queue: Arc::clone(&queue),
+            running: Vec::new(),
+            prefill_rows: 10,
+            vocabulary: 40,
+        };
+        let take = |length: u32| {
+            let job = Job {
+                prompt: (0..length).map(|i| i % 40).collect(),
+                tokens_max: Some(50),
+                sampling: Sampling::GREEDY,
+                stop_tokens: Vec::new(),
+                logprobs: None,
+                prompt_logprobs: None,
+            };
+            let (teller, handle) = Teller::pair();
+            queue.push(Taken { job, teller, positions: length as usize + 50 }).unwrap();
+            handle
+        };
+        let (mut short, mut long) = (take(3), take(101));
+        let heard = |handle: &mut Handle| {
+            let mut count = 0;
+            while let Poll::Ready(Some(_)) = handle.poll_next(&mut Context::from_waker(Waker::noop())) {
+                count += 1;
+            }
+            count
+        };
+        // The first step reads 3 and 7 tokens, the next ones 10 each: the last of them reads the remaining 4.
+        for step in 1..=12 {
+            runner.clear();
+            assert!(runner.admit());
+            runner.step().unwrap();
+            assert_eq!(heard(&mut short), 1, "step {step}");
+            assert_eq!(heard(&mut long), usize::from(step >= 11), "step {step}");
+        }
+    }
+}

@@ -1,8 +1,8 @@
 //! One step through the network: rows of several sequences, each at its own position, as one batch.
 //!
 //! The leader does what is small and touches everything (normalisation, rotation, the residual stream), all threads
-//! together do the products and the attention. A thread has some of a matrix's panels and writes to a buffer of its
-//! own. Locks keep the phases apart for the compiler's sake; nobody ever waits for one.
+//! together do the products and the attention. A phase is cut into parts of a matrix's panels, each
+//! with a buffer of its own. Locks keep the phases apart for the compiler's sake; nobody ever waits for one.
 
 use std::{
     ops::Range,
@@ -84,12 +84,12 @@ struct Unit {
 #[derive(Debug, Default)]
 struct Plan {
     units: Vec<Unit>,
-    /// Each thread's units.
+    /// Each part's units.
     shares: Vec<Range<usize>>,
     tables: Vec<Vec<BlockId>>,
 }
 
-/// What one thread writes.
+/// What comes of one part of a phase.
 #[derive(Debug, Default)]
 struct Output {
     cells: Vec<Cells>,
@@ -101,7 +101,7 @@ struct Output {
 #[derive(Debug)]
 struct Floor {
     model: Arc<EngineModel>,
-    threads: usize,
+    parts: usize,
     input: RwLock<Rows>,
     plan: RwLock<Plan>,
     cache: RwLock<Cache>,
@@ -120,40 +120,47 @@ fn lock<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Into how many parts a phase is cut for each of several threads.
+const PARTS_PER_THREAD: usize = 4;
+
 impl Work for Floor {
-    fn work(&self, phase: usize, thread: usize) {
-        let Some(mut output) = self.outputs.get(thread).map(lock) else { return };
+    fn parts(&self) -> usize {
+        self.parts
+    }
+
+    fn work(&self, phase: usize, part: usize) {
+        let Some(mut output) = self.outputs.get(part).map(lock) else { return };
         let layer = |layer: usize| self.model.layers.get(layer);
         match Phase::of(phase) {
-            Phase::Qkv(at) => self.multiply(layer(at).map(|l| &l.qkv), thread, &mut output),
-            Phase::Attend(at) => self.attend(at, thread, &mut output),
-            Phase::Out(at) => self.multiply(layer(at).map(|l| &l.out), thread, &mut output),
-            Phase::GateUp(at) => self.gate(layer(at).map(|l| &l.gate_up), thread, &mut output),
-            Phase::Down(at) => self.multiply(layer(at).map(|l| &l.down), thread, &mut output),
-            Phase::Head => self.multiply(Some(&*self.model.head), thread, &mut output),
+            Phase::Qkv(at) => self.multiply(layer(at).map(|l| &l.qkv), part, &mut output),
+            Phase::Attend(at) => self.attend(at, part, &mut output),
+            Phase::Out(at) => self.multiply(layer(at).map(|l| &l.out), part, &mut output),
+            Phase::GateUp(at) => self.gate(layer(at).map(|l| &l.gate_up), part, &mut output),
+            Phase::Down(at) => self.multiply(layer(at).map(|l| &l.down), part, &mut output),
+            Phase::Head => self.multiply(Some(&*self.model.head), part, &mut output),
         }
     }
 }
 
 impl Floor {
-    /// A thread's share of `count` things, all shares in order.
-    fn share(&self, count: usize, thread: usize) -> Range<usize> {
-        count * thread / self.threads..count * (thread + 1) / self.threads
+    /// A part's share of `count` things, all shares in order.
+    fn share(&self, count: usize, part: usize) -> Range<usize> {
+        count * part / self.parts..count * (part + 1) / self.parts
     }
 
-    fn multiply(&self, matrix: Option<&Matrix>, thread: usize, output: &mut Output) {
+    fn multiply(&self, matrix: Option<&Matrix>, part: usize, output: &mut Output) {
         let Some(matrix) = matrix else { return };
         let input = read(&self.input);
-        let panels = self.share(matrix.panels(), thread);
+        let panels = self.share(matrix.panels(), part);
         output.cells.resize(panels.len() * input.len(), [0.0; PANEL]);
         matrix.product(&mut output.cells, &input, panels);
     }
 
     /// The product with gate and up, and what becomes of the two.
-    fn gate(&self, matrix: Option<&Matrix>, thread: usize, output: &mut Output) {
+    fn gate(&self, matrix: Option<&Matrix>, part: usize, output: &mut Output) {
         let Some(matrix) = matrix else { return };
         let input = read(&self.input);
-        let pairs = self.share(matrix.panels() / 2, thread);
+        let pairs = self.share(matrix.panels() / 2, part);
         let Output { cells, wide, .. } = output;
         cells.resize(pairs.len() * input.len(), [0.0; PANEL]);
         wide.resize(2 * cells.len(), [0.0; PANEL]);
@@ -161,9 +168,9 @@ impl Floor {
         silu_gate(cells.as_flattened_mut(), wide.as_flattened(), input.len() * PANEL);
     }
 
-    fn attend(&self, layer: usize, thread: usize, output: &mut Output) {
+    fn attend(&self, layer: usize, part: usize, output: &mut Output) {
         let (plan, cache) = (read(&self.plan), read(&self.cache));
-        let share = plan.shares.get(thread).cloned().unwrap_or_default();
+        let share = plan.shares.get(part).cloned().unwrap_or_default();
         let units = plan.units.get(share).unwrap_or_default();
         let panels = self.model.shape.heads.dim.div_ceil(PANEL);
         let Output { cells, scratch, .. } = output;
@@ -195,13 +202,14 @@ pub(super) struct Forward {
 impl Forward {
     pub(super) fn new(model: Arc<EngineModel>, threads: usize, cache: Cache) -> Result<Self, ModelError> {
         let at_once = rows_at_once();
+        let parts = if threads == 1 { 1 } else { PARTS_PER_THREAD * threads };
         let floor = Floor {
             model,
-            threads,
+            parts,
             input: RwLock::new(Rows::new(at_once)),
             plan: RwLock::new(Plan::default()),
             cache: RwLock::new(cache),
-            outputs: (0..threads).map(|_| Mutex::new(Output::default())).collect(),
+            outputs: (0..parts).map(|_| Mutex::new(Output::default())).collect(),
         };
         Ok(Forward {
             crew: Crew::new(Arc::new(floor), threads)?,
@@ -299,16 +307,16 @@ impl Forward {
         let cost = |unit: &Unit| unit.members.len() * unit.seen.last().copied().unwrap_or(0);
         let total: usize = plan.units.iter().map(cost).sum();
         let (mut done, mut start) = (0, 0);
-        let mut shares = Vec::with_capacity(floor.threads);
-        for thread in 1..=floor.threads {
+        let mut shares = Vec::with_capacity(floor.parts);
+        for part in 1..=floor.parts {
             let mut end = start;
             while let Some(unit) = plan.units.get(end)
-                && done + cost(unit) / 2 < total * thread / floor.threads
+                && done + cost(unit) / 2 < total * part / floor.parts
             {
                 done += cost(unit);
                 end += 1;
             }
-            let end = if thread == floor.threads { plan.units.len() } else { end };
+            let end = if part == floor.parts { plan.units.len() } else { end };
             shares.push(start..end);
             start = end;
         }

@@ -180,33 +180,35 @@ fn group_lane(row: usize, group: &Group) -> usize {
 /// `to = x · panelᵀ` for panel after panel: `to` holds, panel after panel, cells for each row. `steps` holds `depth`
 /// steps of each panel. With `scales`, one for each output, the sums are multiplied by them.
 pub(crate) fn product<F: Step>(to: &mut [Cells], x: &Rows, steps: &[F], scales: Option<&[Cells]>) {
-    struct Work<'a, F> {
-        to: &'a mut [Cells],
-        x: &'a Rows,
-        steps: &'a [F],
-        scales: Option<&'a [Cells]>,
+    if x.rows > 0 && x.depth > 0 {
+        Arch::new().dispatch(Product { to, x, steps, scales });
     }
-    impl<F: Step> WithSimd for Work<'_, F> {
-        type Output = ();
-        #[inline(always)]
-        fn with_simd<S: Simd>(self, simd: S) {
-            let panels = self.to.chunks_exact_mut(self.x.rows).zip(self.steps.chunks_exact(self.x.depth));
-            for (panel, (to, steps)) in panels.enumerate() {
-                let scale = self.scales.and_then(|scales| scales.get(panel));
-                for (group, x) in self.x.groups() {
-                    let Some(to) = to.get_mut(group.first..group.first + group.rows) else { continue };
-                    group_panel(simd, to, x, group.lanes, steps, Into::Replace);
-                    if let Some(scale) = scale {
-                        for (value, scale) in to.iter_mut().flat_map(|to| to.iter_mut().zip(scale)) {
-                            *value *= scale;
-                        }
+}
+
+struct Product<'a, F> {
+    to: &'a mut [Cells],
+    x: &'a Rows,
+    steps: &'a [F],
+    scales: Option<&'a [Cells]>,
+}
+
+impl<F: Step> WithSimd for Product<'_, F> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let panels = self.to.chunks_exact_mut(self.x.rows).zip(self.steps.chunks_exact(self.x.depth));
+        for (panel, (to, steps)) in panels.enumerate() {
+            let scale = self.scales.and_then(|scales| scales.get(panel));
+            for (group, x) in self.x.groups() {
+                let Some(to) = to.get_mut(group.first..group.first + group.rows) else { continue };
+                group_panel(simd, to, x, group.lanes, steps, Into::Replace);
+                if let Some(scale) = scale {
+                    for (value, scale) in to.iter_mut().flat_map(|to| to.iter_mut().zip(scale)) {
+                        *value *= scale;
                     }
                 }
             }
         }
-    }
-    if x.rows > 0 && x.depth > 0 {
-        Arch::new().dispatch(Work { to, x, steps, scales });
     }
 }
 
@@ -251,13 +253,20 @@ fn kernel<S: Simd, F: Step, const ROWS: usize, const REGISTERS: usize>(
     steps: &[F],
     into: Into,
 ) {
+    // Loops over `sums` go over all of it, so that it stays in registers: `to` may be shorter.
     let mut sums = [[simd.splat_f32s(0.0); REGISTERS]; ROWS];
     if into == Into::Add {
-        for (sums, to) in sums.iter_mut().zip(to.iter()) {
-            *sums = registers::<S, REGISTERS>(simd, to);
+        let mut from = to.iter();
+        for sums in &mut sums {
+            if let Some(cells) = from.next() {
+                *sums = registers::<S, REGISTERS>(simd, cells);
+            }
         }
     }
     for (x, step) in x.iter().zip(steps) {
+        if into == Into::Replace {
+            prefetch(step);
+        }
         let weights = registers::<S, REGISTERS>(simd, &step.cells());
         for (sums, x) in sums.iter_mut().zip(x) {
             let x = simd.splat_f32s(*x);
@@ -266,11 +275,39 @@ fn kernel<S: Simd, F: Step, const ROWS: usize, const REGISTERS: usize>(
             }
         }
     }
-    for (to, sums) in to.iter_mut().zip(sums) {
-        for (to, sum) in S::as_mut_simd_f32s(to).0.iter_mut().zip(sums) {
-            *to = sum;
+    let mut to = to.iter_mut();
+    for sums in sums {
+        if let Some(to) = to.next() {
+            for (to, sum) in S::as_mut_simd_f32s(to).0.iter_mut().zip(sums) {
+                *to = sum;
+            }
         }
     }
+}
+
+/// Bytes that the kernel asks the memory for ahead of time. With several rows there is so much to compute in a step that
+/// the processor does not look far enough ahead by itself, and it would wait for most of the weights.
+const AHEAD: usize = 16 << 10;
+
+/// Asks for the memory some way behind `step`, which may lie beyond the list: then nothing comes of it.
+#[inline(always)]
+fn prefetch<F: Step>(step: &F) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use core::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        let line = 64;
+        let start = std::ptr::from_ref(step).cast::<i8>().wrapping_add(AHEAD);
+        for at in (0..size_of::<F>()).step_by(line) {
+            // SAFETY: a prefetch is a hint. It reads nothing that the program could see and never faults, whatever the
+            // address.
+            #[expect(unsafe_code, reason = "the standard library has no safe prefetch")]
+            unsafe {
+                _mm_prefetch::<_MM_HINT_T1>(start.wrapping_add(at));
+            }
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = step;
 }
 
 #[inline(always)]
@@ -345,5 +382,24 @@ mod tests {
             let scales: Vec<Cells> = (0..3).map(cells).collect();
             check(&byte, depth, Some(&scales));
         }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn narrower_registers_give_the_same_bits() {
+        let Some(narrow) = pulp::x86::V3::try_new() else { return };
+        let depth = 37;
+        let steps: Vec<Single> =
+            (0..2 * depth).map(|i| Single(std::array::from_fn(|j| value(i * PANEL + j)))).collect();
+        let values: Vec<f32> = (0..11 * depth).map(value).collect();
+        let mut wide = vec![[f32::NAN; PANEL]; 22];
+        let mut x = Rows::new(rows_at_once());
+        x.fill(&values, depth);
+        product(&mut wide, &x, &steps, None);
+        let mut to = vec![[f32::NAN; PANEL]; 22];
+        let mut x = Rows::new(3);
+        x.fill(&values, depth);
+        Simd::vectorize(narrow, Product { to: &mut to, x: &x, steps: &steps, scales: None });
+        assert_eq!(to, wide);
     }
 }

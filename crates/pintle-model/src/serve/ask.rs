@@ -1,162 +1,115 @@
-//! A request as jobs for the engine.
+//! What chat completions and completions have in common: how many answers, how long, how drawn, when to stop.
 
-use serde_json::{Map, Value};
+use super::fields::{Fields, Refusal};
+use crate::{artefact::Generation, infer::Sampling};
 
-use super::Refused;
-use crate::{
-    artefact::Model,
-    infer::{Job, Sampling},
-    tokenise::{ChatTurn, Role},
-};
+/// Which of the two interfaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// `/v1/chat/completions`.
+    Chat,
+    /// `/v1/completions`.
+    Completion,
+}
 
-const CHOICES_MAX: u64 = 8;
-const STOPS_MAX: usize = 4;
-const STOP_BYTES_MAX: usize = 256;
+impl Kind {
+    /// The field that the prompt stands in.
+    pub(super) fn prompt(self) -> &'static str {
+        match self {
+            Kind::Chat => "messages",
+            Kind::Completion => "prompt",
+        }
+    }
 
-/// What was understood.
+    /// How many strings may end an answer. Evaluation harnesses send more than OpenAI's four.
+    fn stops_max(self) -> usize {
+        match self {
+            Kind::Chat => 4,
+            Kind::Completion => 16,
+        }
+    }
+}
+
+/// The most answers to one prompt.
+const ANSWERS_MAX: u32 = 8;
+/// The longest string that may end an answer: so much text is held back at most.
+const STOP_BYTES_MAX: usize = 1024;
+
+/// The fields that [`Ask::read`] reads.
+pub(super) const ASK_FIELDS: [&str; 8] =
+    ["n", "temperature", "top_p", "top_k", "seed", "stop", "stream", "stream_options"];
+
+/// What is asked for, but for the prompt and the length.
 pub(super) struct Ask {
-    pub(super) jobs: Vec<Job>,
+    /// Answers to each prompt; at least one.
+    pub(super) answers: u32,
+    /// Its seed is set for each answer.
+    pub(super) sampling: Sampling,
+    /// `None` where any will do.
+    pub(super) seed: Option<u64>,
+    /// Strings that end an answer, and are no part of it.
     pub(super) stops: Vec<String>,
     pub(super) is_stream: bool,
-    pub(super) with_usage: bool,
+    /// Whether a streamed answer is to end with what it took.
+    pub(super) wants_usage: bool,
 }
 
 impl Ask {
-    pub(super) fn read(body: &Map<String, Value>, model: &Model) -> Result<Ask, Refused> {
-        refuse_unsupported(body)?;
-        let turns = turns(body)?;
-        let prompt = model
-            .tokeniser
-            .encode_chat(&turns, true)
-            .map_err(|error| Refused::field("messages", error.to_string()))?;
-        let asked = ["max_completion_tokens", "max_tokens"].iter().find_map(|name| body.get(*name)?.as_u64());
-        let number = |name: &str| body.get(name).and_then(Value::as_f64);
-        let generation = &model.generation;
-        #[expect(clippy::cast_possible_truncation, reason = "checked by the engine")]
+    pub(super) fn read(fields: Fields<'_>, kind: Kind, generation: &Generation) -> Result<Self, Refusal> {
+        let temperature = fields.number("temperature", 0.0..=2.0)?.or(generation.temperature);
         let sampling = Sampling {
-            temperature: number("temperature").map_or(generation.temperature.unwrap_or(1.0), |it| it as f32),
-            top_p: number("top_p").map_or(generation.top_p.unwrap_or(1.0), |it| it as f32),
-            top_k: match body.get("top_k").and_then(Value::as_u64) {
-                Some(count) => u32::try_from(count).unwrap_or(u32::MAX),
-                None => generation.top_k.unwrap_or(0),
-            },
-            seed: body.get("seed").and_then(Value::as_i64).map_or_else(random_seed, i64::cast_unsigned),
-        };
-        let tokens_max = match asked {
-            Some(tokens) => Some(u32::try_from(tokens).unwrap_or(u32::MAX)),
-            None => generation.max_new_tokens.map(|tokens| fitting(tokens, prompt.len(), model)),
-        };
-        let count = body.get("n").and_then(Value::as_u64).unwrap_or(1);
-        if !(1..=CHOICES_MAX).contains(&count) {
-            return Err(Refused::field("n", "this model gives between 1 and 8 answers at once"));
-        }
-        let job = |index: u64| Job {
-            prompt: prompt.clone(),
-            tokens_max,
-            sampling: Sampling { seed: sampling.seed.wrapping_add(index), ..sampling },
-            stop_tokens: generation.eos.clone(),
-            logprobs: None,
-            prompt_logprobs: None,
+            // What OpenAI's own models do where nobody says anything.
+            temperature: temperature.unwrap_or(1.0),
+            top_p: fields.number("top_p", 0.0..=1.0)?.or(generation.top_p).unwrap_or(1.0),
+            top_k: top_k(fields)?.or(generation.top_k).unwrap_or(0),
+            seed: 0,
         };
         Ok(Ask {
-            jobs: (0..count).map(job).collect(),
-            stops: stops(body)?,
-            is_stream: body.get("stream").and_then(Value::as_bool).unwrap_or(false),
-            with_usage: body
-                .get("stream_options")
-                .and_then(|options| options.get("include_usage"))
-                .and_then(Value::as_bool)
-                .unwrap_or(false),
+            answers: fields.whole("n", 1..=ANSWERS_MAX)?.unwrap_or(1),
+            sampling,
+            seed: seed(fields)?,
+            stops: stops(fields, kind)?,
+            is_stream: fields.boolean("stream")?.unwrap_or(false),
+            wants_usage: wants_usage(fields)?,
         })
     }
 }
 
-/// Nobody asked for a length: as much as the model's own bound, where there is room for it.
-fn fitting(tokens: u32, prompt: usize, model: &Model) -> u32 {
-    let room = model.config.max_position_embeddings.saturating_sub(prompt).max(1);
-    tokens.min(u32::try_from(room).unwrap_or(u32::MAX))
+/// vLLM and others write all as -1.
+fn top_k(fields: Fields<'_>) -> Result<Option<u32>, Refusal> {
+    match fields.get("top_k").and_then(serde_json::Value::as_i64) {
+        Some(-1) => Ok(Some(0)),
+        _ => fields.whole("top_k", 0..=u32::MAX),
+    }
 }
 
-fn random_seed() -> u64 {
-    let mut bytes = [0; 8];
-    // Without randomness from the system answers repeat, which is no reason to give none.
-    let _ = getrandom::fill(&mut bytes);
-    u64::from_le_bytes(bytes)
+fn seed(fields: Fields<'_>) -> Result<Option<u64>, Refusal> {
+    let Some(value) = fields.get("seed") else { return Ok(None) };
+    let seed = value.as_u64().or_else(|| value.as_i64().map(i64::cast_unsigned));
+    seed.map(Some).ok_or_else(|| Refusal::invalid("seed", "a whole number of 64 bits"))
 }
 
-/// Fields that would change the answer in a way that this engine cannot: silence would be a wrong answer.
-fn refuse_unsupported(body: &Map<String, Value>) -> Result<(), Refused> {
-    let is_set = |name: &str| match body.get(name) {
-        None | Some(Value::Null | Value::Bool(false)) => false,
-        Some(Value::Array(list)) => !list.is_empty(),
-        Some(Value::Object(map)) => !map.is_empty(),
-        Some(Value::Number(number)) => number.as_f64() != Some(0.0),
-        Some(_) => true,
+fn stops(fields: Fields<'_>, kind: Kind) -> Result<Vec<String>, Refusal> {
+    let max = kind.stops_max();
+    let expected = || format!("a string or up to {max} strings, each of 1 to {STOP_BYTES_MAX} bytes");
+    let Some(value) = fields.get("stop") else { return Ok(Vec::new()) };
+    let list = match value {
+        serde_json::Value::Array(list) => list.as_slice(),
+        one => std::slice::from_ref(one),
     };
-    let is_off = |name: &str, off: &str| body.get(name).and_then(Value::as_str) == Some(off);
-    for name in ["tools", "functions"] {
-        if is_set(name) && !is_off("tool_choice", "none") {
-            return Err(Refused::field(name, format!("this model calls no tools; hint: leave `{name}` out")));
+    let is_fit = |text: &&str| (1..=STOP_BYTES_MAX).contains(&text.len());
+    let stops: Option<Vec<String>> =
+        list.iter().map(|stop| stop.as_str().filter(is_fit).map(str::to_owned)).collect();
+    stops.filter(|stops| stops.len() <= max).ok_or_else(|| Refusal::invalid("stop", &expected()))
+}
+
+fn wants_usage(fields: Fields<'_>) -> Result<bool, Refusal> {
+    let Some(options) = fields.get("stream_options") else { return Ok(false) };
+    let options = options.as_object().ok_or_else(|| Refusal::invalid("stream_options", "an object"))?;
+    match Fields::new(options).get("include_usage") {
+        None => Ok(false),
+        Some(value) => {
+            value.as_bool().ok_or_else(|| Refusal::invalid("stream_options.include_usage", "true or false"))
         }
     }
-    let format = body.get("response_format").and_then(|format| format.get("type")).and_then(Value::as_str);
-    if format.is_some_and(|format| format != "text") {
-        return Err(Refused::field("response_format", "this model writes plain text; hint: ask for `text`"));
-    }
-    for name in ["frequency_penalty", "presence_penalty", "logit_bias", "logprobs", "top_logprobs", "audio"] {
-        if is_set(name) {
-            let why = format!("this model does not support `{name}`; hint: leave it out");
-            return Err(Refused::field(name, why));
-        }
-    }
-    Ok(())
-}
-
-fn stops(body: &Map<String, Value>) -> Result<Vec<String>, Refused> {
-    let bad = || Refused::field("stop", "`stop` is a text, or up to four of them, each of 1 to 256 bytes");
-    let stops = match body.get("stop") {
-        None | Some(Value::Null) => Vec::new(),
-        Some(Value::String(stop)) => vec![stop.clone()],
-        Some(Value::Array(list)) => list
-            .iter()
-            .map(|stop| stop.as_str().map(str::to_owned).ok_or_else(bad))
-            .collect::<Result<_, _>>()?,
-        Some(_) => return Err(bad()),
-    };
-    let fits =
-        stops.len() <= STOPS_MAX && stops.iter().all(|stop| (1..=STOP_BYTES_MAX).contains(&stop.len()));
-    if fits { Ok(stops) } else { Err(bad()) }
-}
-
-fn turns(body: &Map<String, Value>) -> Result<Vec<ChatTurn>, Refused> {
-    let messages = body.get("messages").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    messages.iter().enumerate().map(|(index, message)| turn(index, message)).collect()
-}
-
-fn turn(index: usize, message: &Value) -> Result<ChatTurn, Refused> {
-    let bad = |field: &str, why: &str| Err(Refused::field(&format!("messages[{index}].{field}"), why));
-    let role = match message.get("role").and_then(Value::as_str) {
-        Some("system" | "developer") => Role::System,
-        Some("user") => Role::User,
-        Some("assistant") => Role::Assistant,
-        _ => return bad("role", "this model knows the roles system, developer, user and assistant"),
-    };
-    if message.get("tool_calls").is_some_and(|calls| !calls.is_null()) {
-        return bad("tool_calls", "this model calls no tools");
-    }
-    let content = match message.get("content") {
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Array(parts)) => {
-            let mut text = String::new();
-            for part in parts {
-                match (part.get("type").and_then(Value::as_str), part.get("text").and_then(Value::as_str)) {
-                    (Some("text"), Some(part)) => text.push_str(part),
-                    _ => return bad("content", "this model reads text alone, no images, sounds or files"),
-                }
-            }
-            text
-        }
-        _ => return bad("content", "a message is a text, or a list of text parts"),
-    };
-    Ok(ChatTurn { role, content })
 }
