@@ -7,7 +7,7 @@
 use std::{
     collections::HashMap,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use pintle_core::{Clock, Name};
@@ -29,6 +29,8 @@ pub(crate) struct House {
     store: ModelStore,
     clock: Arc<dyn Clock>,
     serving: Mutex<HashMap<Name, Serving>>,
+    /// Versions that could not be served: they are not tried again each second, only after another promotion.
+    refused: Mutex<HashMap<Name, VersionId>>,
 }
 
 struct Serving {
@@ -38,7 +40,12 @@ struct Serving {
 
 impl House {
     pub(crate) fn new(data_folder: &Path, clock: Arc<dyn Clock>) -> Self {
-        House { store: ModelStore::new(data_folder), clock, serving: Mutex::default() }
+        House {
+            store: ModelStore::new(data_folder),
+            clock,
+            serving: Mutex::default(),
+            refused: Mutex::default(),
+        }
     }
 
     /// The versions in production, by placement. Loads those that are not loaded yet; a model that cannot be loaded
@@ -65,8 +72,9 @@ impl House {
         let serving = self.serving.lock().unwrap_or_else(PoisonError::into_inner);
         own(placements).any(|(_, model)| match self.store.production(&model) {
             Ok(production) => {
-                production.map(|promotion| promotion.version)
-                    != serving.get(&model).map(|it| it.version.clone())
+                let version = production.map(|promotion| promotion.version);
+                version != serving.get(&model).map(|it| it.version.clone())
+                    && (version.is_none() || version != self.refused().get(&model).cloned())
             }
             Err(_) => false,
         })
@@ -80,14 +88,24 @@ impl House {
         match self.open(&version) {
             Ok(opened) => {
                 tracing::info!(%version, by = promotion.by, reason = promotion.reason, "a version is in production");
+                self.refused().remove(model);
                 serving.insert(model.clone(), Serving { version, model: opened });
             }
-            Err(error) => tracing::error!(%error, %version, "a version cannot be served"),
+            Err(error) => {
+                tracing::error!(%error, %version, "a version cannot be served");
+                self.refused().insert(model.clone(), version);
+            }
         }
     }
 
+    fn refused(&self) -> MutexGuard<'_, HashMap<Name, VersionId>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A version whose files are not those that were registered is not served.
     fn open(&self, version: &VersionId) -> Result<Arc<dyn LocalModel>, ModelError> {
         let manifest = self.store.manifest(version)?;
+        self.store.verify(&manifest)?;
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let engine = EngineSettings { threads, ..EngineSettings::default() };
         let settings = ServeSettings { engine, ..ServeSettings::default() };
