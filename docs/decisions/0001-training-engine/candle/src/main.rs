@@ -4,6 +4,7 @@
 //! single-threaded matrix products; the gradients are added up before the update. At this size that
 //! beats sharing each product between the threads, which would meet hundreds of times a step.
 
+mod basic;
 mod kernels;
 mod model;
 mod ops;
@@ -40,22 +41,25 @@ struct Options {
     steps: usize,
     seed: u64,
     threads: usize,
+    /// candle's basic operations instead of our own.
+    basic: bool,
 }
 
 fn options() -> Result<Options> {
-    let mut options = Options { data: String::new(), steps: 2000, seed: 1, threads: 1 };
+    let mut options = Options { data: String::new(), steps: 2000, seed: 1, threads: 1, basic: false };
     let mut arguments = std::env::args().skip(1);
     while let (Some(name), Some(value)) = (arguments.next(), arguments.next()) {
         match name.as_str() {
             "--data" => options.data = value,
             "--steps" => options.steps = value.parse().map_err(candle_core::Error::wrap)?,
             "--seed" => options.seed = value.parse().map_err(candle_core::Error::wrap)?,
+            "--ops" => options.basic = value == "basic",
             "--threads" => options.threads = value.parse().map_err(candle_core::Error::wrap)?,
             _ => bail!("unknown option `{name}`"),
         }
     }
     if options.data.is_empty() || !(1..=BATCH).contains(&options.threads) {
-        bail!("usage: --data FILE [--steps N] [--seed N] [--threads 1..{BATCH}]");
+        bail!("usage: --data FILE [--steps N] [--seed N] [--threads 1..{BATCH}] [--ops own|basic]");
     }
     Ok(options)
 }
@@ -180,7 +184,7 @@ fn main() -> Result<()> {
     let pool = pool.map_err(candle_core::Error::wrap)?;
 
     let (vocab, train_text, validation_text) = load(&options.data)?;
-    let model = Model::new(vocab, options.seed)?;
+    let model = Model::new(vocab, options.seed, options.basic)?;
     let start = Instant::now();
     let losses = pool.install(|| train(&model, &train_text, &options))?;
     let seconds = start.elapsed().as_secs_f64();
@@ -188,9 +192,10 @@ fn main() -> Result<()> {
 
     let last = &losses[losses.len().saturating_sub(50)..];
     println!(
-        "{{\"engine\": \"candle\", \"version\": \"0.11.1\", \"steps\": {}, \"seconds\": {seconds:.3}, \
+        "{{\"engine\": \"candle\", \"ops\": \"{}\", \"version\": \"0.11.1\", \"steps\": {}, \"seconds\": {seconds:.3}, \
          \"tokens_per_s\": {:.0}, \"train_loss\": {:.4}, \"val_loss\": {val_loss:.4}, \
          \"peak_rss_mib\": {:.1}, \"threads\": {}}}",
+        if options.basic { "basic" } else { "own" },
         options.steps,
         (options.steps * BATCH * CONTEXT) as f64 / seconds,
         last.iter().sum::<f32>() / last.len() as f32,

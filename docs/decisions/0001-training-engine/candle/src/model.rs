@@ -5,7 +5,7 @@ use std::sync::Arc;
 use candle_core::{Device, Result, Tensor, Var};
 
 use crate::kernels::RopeTable;
-use crate::{CONTEXT, DIM, HIDDEN, LAYERS, ops};
+use crate::{CONTEXT, DIM, HIDDEN, LAYERS, basic, ops};
 
 /// SplitMix64.
 pub struct Random(u64);
@@ -50,6 +50,8 @@ pub struct Model {
     layers: Vec<Layer>,
     norm: Var,
     table: Arc<RopeTable>,
+    /// With candle's basic operations alone, the ones that it also has on GPUs.
+    basic: Option<basic::Tables>,
 }
 
 fn matrix(random: &mut Random, rows: usize, columns: usize, std: f64) -> Result<Var> {
@@ -62,7 +64,7 @@ fn ones() -> Result<Var> {
 }
 
 impl Model {
-    pub fn new(vocab: usize, seed: u64) -> Result<Self> {
+    pub fn new(vocab: usize, seed: u64, basic: bool) -> Result<Self> {
         let random = &mut Random::new(seed);
         let out_std = 0.02 / (2.0 * LAYERS as f64).sqrt();
         let embedding = matrix(random, vocab, DIM, 0.02)?;
@@ -78,7 +80,13 @@ impl Model {
                 })
             })
             .collect::<Result<_>>()?;
-        Ok(Self { embedding, layers, norm: ones()?, table: Arc::new(RopeTable::new()) })
+        Ok(Self {
+            embedding,
+            layers,
+            norm: ones()?,
+            table: Arc::new(RopeTable::new()),
+            basic: if basic { Some(basic::Tables::new()?) } else { None },
+        })
     }
 
     pub fn parameters(&self) -> Vec<&Var> {
@@ -99,6 +107,16 @@ impl Model {
         let targets = Tensor::from_vec(targets, rows, &Device::Cpu)?;
 
         let mut x = self.embedding.index_select(&ids, 0)?;
+        if let Some(tables) = &self.basic {
+            for layer in &self.layers {
+                let h = basic::rms_norm(&x, &layer.attn_norm)?;
+                x = (x + basic::attention(&h, &layer.qkv, &layer.o_proj, tables)?)?;
+                let h = basic::rms_norm(&x, &layer.mlp_norm)?;
+                x = (x + basic::mlp(&h, &layer.gate_up, &layer.down_proj)?)?;
+            }
+            let logits = basic::rms_norm(&x, &self.norm)?.matmul(&self.embedding.t()?)?;
+            return basic::cross_entropy(&logits, &targets, scale);
+        }
         for layer in &self.layers {
             let h = ops::rms_norm(&x, &layer.attn_norm)?;
             x = (x + ops::attention(&h, &layer.qkv, &layer.o_proj, &self.table)?)?;
