@@ -175,31 +175,6 @@ impl ServedModel {
         self.engine.context_max()
     }
 
-    /// Answers `POST /v1/completions`. `model` in the body is not looked at. A whole answer's body that ends with an
-    /// error before its first byte is a 500.
-    #[must_use]
-    pub fn completions(&self, body: &Value) -> LocalAnswer {
-        self.complete(body).unwrap_or_else(Refusal::into_answer)
-    }
-
-    /// Answers `POST /tokenize`: `{"prompt": …}` or `{"messages": …}`.
-    #[must_use]
-    pub fn tokenize(&self, body: &Value) -> LocalAnswer {
-        self.tokenise(body).map_or_else(Refusal::into_answer, |value| document(&value))
-    }
-
-    /// Answers `POST /detokenize`: `{"tokens": …}`.
-    #[must_use]
-    pub fn detokenize(&self, body: &Value) -> LocalAnswer {
-        self.detokenise(body).map_or_else(Refusal::into_answer, |value| document(&value))
-    }
-
-    /// Answers `GET /tokenizer_info`: the content of `tokenizer_config.json`, with the chat template.
-    #[must_use]
-    pub fn tokenizer_info(&self) -> LocalAnswer {
-        document(&self.tokeniser_settings())
-    }
-
     fn converse(&self, body: &Map<String, Value>) -> Result<LocalAnswer, Refusal> {
         let ChatAsk { turns, tokens_max, logprobs, ask } = ChatAsk::read(body, &self.generation)?;
         self.check_length(Kind::Chat, turns.iter().map(|turn| turn.content.len()).sum())?;
@@ -352,5 +327,26 @@ impl LocalModel for ServedModel {
 
     fn chat(&self, request: &ChatRequest) -> LocalAnswer {
         self.converse(request.body()).unwrap_or_else(Refusal::into_answer)
+    }
+
+    fn completions(&self, body: &Value) -> LocalAnswer {
+        self.complete(body).unwrap_or_else(Refusal::into_answer)
+    }
+
+    fn tokenize(&self, body: &Value) -> LocalAnswer {
+        self.tokenise(body).map_or_else(Refusal::into_answer, |value| document(&value))
+    }
+
+    fn detokenize(&self, body: &Value) -> LocalAnswer {
+        self.detokenise(body).map_or_else(Refusal::into_answer, |value| document(&value))
+    }
+
+    fn tokenizer_info(&self) -> LocalAnswer {
+        document(&self.tokeniser_settings())
+    }
+
+    fn text_of(&self, tokens: &[u32]) -> Option<String> {
+        let known = |token: &u32| self.tokeniser.token_bytes(*token).is_some();
+        tokens.iter().all(known).then(|| self.tokeniser.decode(tokens))
     }
 }
