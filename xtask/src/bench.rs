@@ -10,6 +10,7 @@
 
 mod load;
 mod machine;
+pub(crate) mod model;
 mod process;
 mod report;
 mod servers;

@@ -23,6 +23,9 @@ cargo xtask COMMAND
   bench gateway            upstream, bare proxy and Pintle side by side
        [--seconds N]       length of each measurement (default 3)
        [--json FILE]       writes every figure to FILE
+  bench model              training beside PyTorch (about 3 GB are installed for it), and serving
+       --text FILE         tinyshakespeare, to train on
+       [--json FILE]       writes every figure to FILE
 ";
 
 fn main() -> ExitCode {
@@ -42,6 +45,7 @@ fn run(arguments: &[String]) -> Outcome<()> {
         Some((&"tidy", [])) => tidy::run(),
         Some((&"test", rest)) => stages::run(rest),
         Some((&"bench", ["gateway", rest @ ..])) => bench::run(rest),
+        Some((&"bench", ["model", rest @ ..])) => bench::model::run(rest),
         // The bench starts itself again for the processes that it measures against.
         Some((&bench::UPSTREAM, [])) => bench::serve_upstream(),
         Some((&bench::PROXY, [upstream])) => bench::serve_proxy(upstream),

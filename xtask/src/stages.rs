@@ -5,7 +5,7 @@
 //! that cannot run is a failure, never a skip.
 
 mod counts;
-mod install;
+pub(crate) mod install;
 
 use std::{
     path::{Path, PathBuf},
@@ -150,7 +150,7 @@ fn build(place: &Place) -> Outcome<Counts> {
 
 fn sdk_python(place: &Place) -> Outcome<Counts> {
     let test = place.file("tests/sdk/python/test_openai.py")?;
-    let python = install::python(&place.target, &place.file("tests/sdk/python/requirements.txt")?)?;
+    let python = install::python(&place.target, "python", &place.file("tests/sdk/python/requirements.txt")?)?;
     counted(&mut driver(place, &python, &test)?)
 }
 

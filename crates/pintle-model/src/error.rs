@@ -108,6 +108,9 @@ pub enum ModelError {
         /// The step, from 1.
         step: u64,
     },
+    /// Two runs of one recipe would write into each other's checkpoints.
+    #[error("another process trains `{0}` at this moment; hint: wait for its end, or stop it")]
+    Busy(pintle_core::Name),
     /// A worker thread died.
     #[error("a thread of the computation died")]
     Worker,
@@ -118,5 +121,11 @@ impl ModelError {
     pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> ModelError {
         let path = path.into();
         move |source| ModelError::Io { path, source }
+    }
+
+    /// Says which file a value could not be written into.
+    pub(crate) fn unwritable(path: &std::path::Path) -> impl FnOnce(serde_json::Error) -> ModelError {
+        let path = path.to_path_buf();
+        move |error| ModelError::Broken { path, why: error.to_string() }
     }
 }

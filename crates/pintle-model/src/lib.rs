@@ -27,5 +27,7 @@ pub use error::ModelError;
 pub use layout::{Layout, Tensor};
 pub use recipe::{RECIPE_TEMPLATE, Recipe, Size};
 pub use store::{Manifest, ModelStore, Promotion, VersionId};
-pub use train::{Example, HeldOut, OptimiserSettings, Point, Progress, RunSettings, Source, Trained};
+pub use train::{
+    Example, HeldOut, OptimiserSettings, Point, Progress, RunSettings, Source, Trained, pretrain,
+};
 pub use tune::LoraSettings;

@@ -145,6 +145,9 @@ pub struct TunePart {
     pub generate: Option<GeneratePart>,
     /// How often each conversation is learnt; `steps` wins where it is given.
     pub epochs: Option<f64>,
+    /// The share of the sequences that are pieces of the documents, 0 to 0.9: a model that only learns to answer forgets
+    /// how they were written.
+    pub documents_share: Option<f64>,
     /// How it goes.
     #[serde(flatten)]
     pub run: BasePart,
@@ -309,6 +312,9 @@ impl Recipe {
                 return Err(
                     "`[tune]` has nothing to learn from; hint: name `files`, or add `[tune.generate]`".into(),
                 );
+            }
+            if !tune.documents_share.is_none_or(|share| (0.0..=0.9).contains(&share)) {
+                return Err("`documents_share` is out of its bounds; hint: use 0 to 0.9".into());
             }
             recipe.tune_run(tune, 1).check(&recipe)?;
         }

@@ -14,7 +14,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs::File,
+    fs::{File, TryLockError},
     io::Write,
     path::{Path, PathBuf},
 };
@@ -26,6 +26,7 @@ use sha2::{Digest, Sha256};
 use crate::ModelError;
 
 const MANIFEST: &str = "version.json";
+const LOCK: &str = ".lock";
 const PRODUCTION: &str = "production.json";
 const HISTORY: &str = "history.jsonl";
 const SMALL_FILE_BYTES_MAX: u64 = 64 << 20;
@@ -167,6 +168,22 @@ impl ModelStore {
         self.folder.join(model.as_str()).join("work")
     }
 
+    /// Keeps other processes from training this model for as long as the file is held: the work folder is one run's.
+    ///
+    /// # Errors
+    /// When another process holds it, or the folder cannot be written.
+    pub(crate) fn lock_work(&self, model: &Name) -> Result<File, ModelError> {
+        let folder = self.folder.join(model.as_str());
+        std::fs::create_dir_all(&folder).map_err(ModelError::io(&folder))?;
+        let path = folder.join(LOCK);
+        let file = File::create(&path).map_err(ModelError::io(&path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => Err(ModelError::Busy(model.clone())),
+            Err(TryLockError::Error(source)) => Err(ModelError::Io { path, source }),
+        }
+    }
+
     /// The same folder, made when it is not there.
     ///
     /// # Errors
@@ -213,6 +230,28 @@ impl ModelStore {
                 Err(source) => return Err(ModelError::Io { path, source }),
             }
         }
+    }
+
+    /// As [`ModelStore::register`], for a version whose files are in memory.
+    ///
+    /// # Errors
+    /// When something cannot be written; then there is no version.
+    pub fn register_files(
+        &self,
+        files: &[(&str, &[u8])],
+        manifest: Manifest,
+    ) -> Result<Manifest, ModelError> {
+        let folder = self.work_folder(&manifest.id.model)?.join("received");
+        // A process that was killed may have left some of it.
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder).map_err(ModelError::io(&folder))?;
+        }
+        std::fs::create_dir(&folder).map_err(ModelError::io(&folder))?;
+        for (name, content) in files {
+            let path = folder.join(name);
+            std::fs::write(&path, content).map_err(ModelError::io(&path))?;
+        }
+        self.register(&folder, manifest)
     }
 
     /// The version in production, if there is one.

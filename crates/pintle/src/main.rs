@@ -6,6 +6,7 @@
 
 mod cli;
 mod config;
+mod demo_model;
 mod greeting;
 mod models;
 mod own_models;

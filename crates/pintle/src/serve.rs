@@ -14,12 +14,14 @@ use pintle_db::Database;
 use pintle_gateway::{Gateway, GatewayParts, Limits, Settings, Unpriced};
 use pintle_ledger::{Ledger, LedgerSettings, Scope};
 use pintle_llm::LocalModel;
+use pintle_model::ModelStore;
 use pintle_registry::{Registry, Sessions, seed_demo};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     cli::{CliError, ServeOptions},
     config::{self, Inputs, LoadedConfig},
+    demo_model,
     greeting::{self, Greeting},
     models::House,
     own_models::Shelf,
@@ -80,6 +82,11 @@ async fn serve(options: &ServeOptions, config: LoadedConfig) -> Result<ExitCode,
     }
     let parts =
         GatewayParts { registry: Arc::clone(&registry), ledger: ledger.clone(), clock: Arc::clone(&clock) };
+    if config.organisation.is_demo {
+        demo_model::install(&ModelStore::new(&data), clock.now()).map_err(|error| {
+            failed("the demonstration's model cannot be put into the data folder", &error)
+        })?;
+    }
     let house = Arc::new(House::new(&data, Arc::clone(&clock)));
     let gateway = Gateway::new(parts, gateway_settings(&config, house.look(&config.placements)))
         .map_err(|error| failed("a placement cannot be connected", &error))?;

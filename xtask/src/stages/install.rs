@@ -10,9 +10,9 @@ use std::{
 
 use crate::tools::{self, Outcome};
 
-/// A Python whose packages are those of the requirements file; gives the interpreter.
-pub(super) fn python(target: &Path, requirements: &Path) -> Outcome<PathBuf> {
-    let folder = target.join("xtask").join("python");
+/// A Python, in a folder of this name, whose packages are those of the requirements file; gives the interpreter.
+pub(crate) fn python(target: &Path, name: &str, requirements: &Path) -> Outcome<PathBuf> {
+    let folder = target.join("xtask").join(name);
     let interpreter = folder.join("bin").join("python");
     let marker = folder.join("installed-requirements.txt");
     if same(requirements, &marker) && interpreter.exists() {

@@ -135,7 +135,7 @@ fn notices(process: &ProcessView) -> Markup {
         @if process.organisation.is_demo {
             aside.banner aria-label="Sample organisation" { (icons::info()) span {
                 strong { "Sample organisation." }
-                " Labelled demo data; models are simulated, and nothing leaves this machine."
+                " Labelled demo data. Cloud models are simulated; the on-premises one is real, small and knows only the sample handbook. Nothing leaves this machine."
             } }
         }
         @if let Some(error) = &process.last_config_error {

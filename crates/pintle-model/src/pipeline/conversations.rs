@@ -108,6 +108,22 @@ pub(crate) fn guarded(
     kept
 }
 
+/// Pieces of the documents, as long as the conversations are on average, spread evenly over `stream`: as many as make
+/// up `share` of all.
+pub(crate) fn pieces(stream: &[u32], examples: &[Example], share: f64) -> Vec<Example> {
+    let tokens: usize = examples.iter().map(|example| example.tokens.len()).sum();
+    let length = tokens.checked_div(examples.len()).unwrap_or(0).max(2).min(stream.len());
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the share is checked")]
+    let count = (examples.len() as f64 * share / (1.0 - share)).round() as usize;
+    let room = stream.len() - length;
+    let piece = |index: usize| {
+        let start = index * room / count.max(1);
+        let tokens = stream.get(start..start + length).unwrap_or_default().to_vec();
+        Example { is_answer: vec![true; tokens.len()], tokens }
+    };
+    (0..count).map(piece).collect()
+}
+
 /// The conversations as tokens to learn from. Those that are longer than a sequence lose their end; those whose first
 /// answer would be lost leave.
 pub(crate) fn examples(
@@ -211,5 +227,16 @@ mod tests {
             let error = read_chats(write(text).path()).unwrap_err().to_string();
             assert!(error.contains(why), "{error}");
         }
+    }
+
+    #[test]
+    fn pieces_of_documents_are_the_share_that_was_asked_for() {
+        let stream: Vec<u32> = (0..1000).collect();
+        let examples = vec![Example { tokens: vec![0; 20], is_answer: vec![true; 20] }; 90];
+        let made = pieces(&stream, &examples, 0.1);
+        assert_eq!((made.len(), made[9].tokens.len()), (10, 20));
+        assert_eq!((made[0].tokens[0], made[9].tokens[0]), (0, 882));
+        assert!(made.iter().all(|piece| piece.is_answer.iter().all(|is_answer| *is_answer)));
+        assert!(pieces(&stream, &examples, 0.0).is_empty() && pieces(&stream, &[], 0.5).is_empty());
     }
 }

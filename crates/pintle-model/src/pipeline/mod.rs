@@ -7,6 +7,7 @@
 mod card;
 mod conversations;
 mod progress;
+mod sample;
 mod subject;
 
 use std::{
@@ -25,7 +26,6 @@ use crate::{
     artefact::{self, Generation, Model},
     corpus::{self, Corpus, CorpusReport},
     evaluate::{self, EvaluationInputs, EvaluationReport, Question, Text, evaluate},
-    infer::Sampling,
     network::Shape,
     pairs::{PairSettings, pairs},
     recipe::{TuneMethod, TunePart, WeightsForm},
@@ -34,6 +34,7 @@ use crate::{
     tune::{Adapter, save_adapter},
 };
 pub use progress::{Activity, Report, Sample};
+use sample::{Tried, sample};
 use subject::Asked;
 
 /// The curves of a version, beside it: `training.json`.
@@ -156,6 +157,7 @@ impl Pipeline<'_> {
     ) -> Result<Outcome, ModelError> {
         let recipe = self.recipe;
         let questions = self.questions()?;
+        let _lock = self.store.lock_work(&recipe.name)?;
         let work = self.store.work_folder(&recipe.name)?;
         let mut log = progress::Log::new(&work, recipe.tune.is_some(), self.guard, self.now);
         let watch: &mut dyn FnMut(Happening<'_>) = &mut |happening| {
@@ -249,7 +251,9 @@ impl Pipeline<'_> {
         write(&finished.join("README.md"), text.as_bytes())?;
         write_json(&finished.join("evaluation.json"), &report)?;
         write_json(&finished.join("corpus.json"), &prepared.corpus.report)?;
-        write_json(&finished.join("training.json"), &curves)?;
+        // Thousands of points: without line breaks and indents.
+        let path = finished.join("training.json");
+        write(&path, &serde_json::to_vec(&curves).map_err(ModelError::unwritable(&path))?)?;
         let manifest = self.store.register(&finished, manifest)?;
         // The next run of this recipe makes a next version, from the beginning.
         remove_folder(&work)?;
@@ -395,18 +399,20 @@ impl Pipeline<'_> {
         watch: &mut dyn FnMut(Happening<'_>),
     ) -> Result<(Trained, RunSettings, Option<Adapter>), ModelError> {
         let length = self.recipe.tune_run(tune, 1).sequence_length;
-        let examples = conversations::examples(&prepared.tokeniser, &tuning.chats, length)?;
+        let mut examples = conversations::examples(&prepared.tokeniser, &tuning.chats, length)?;
+        let conversations = examples.len();
+        let share = tune.documents_share.unwrap_or(DOCUMENTS_SHARE);
+        examples.extend(conversations::pieces(&prepared.stream, &examples, share));
         let settings = self.recipe.tune_run(tune, examples.len());
         let adapter = match tune.method {
             TuneMethod::Full => None,
             TuneMethod::Lora => Some(Adapter::new(&shape.layout, &tune.lora)?),
         };
         let parameters = adapter.as_ref().map_or(shape.layout.weights, |adapter| adapter.weights);
-        let conversations = examples.len();
         watch(Happening::Begins { stage: Stage::Tune, parameters, settings: &settings, conversations });
         let base_hash =
             hex(&Sha256::digest(base.iter().flat_map(|weight| weight.to_le_bytes()).collect::<Vec<u8>>()));
-        let identity = identity(&[&settings, &tune.lora], &[&tuning.sha256, &base_hash]);
+        let identity = identity(&[&settings, &tune.lora, &share], &[&tuning.sha256, &base_hash]);
         let source = Source::Examples(examples);
         let no_held_out = HeldOut::default();
         let run = Run {
@@ -424,9 +430,8 @@ impl Pipeline<'_> {
             },
         };
         let folder = made(work.join("tune"))?;
-        let first_question = tuning.questions.first().map(|question| question.question.as_str());
-        let tried =
-            Tried { adapter: adapter.as_ref().map(|adapter| (adapter, base)), question: first_question };
+        let adapted = adapter.as_ref().map(|adapter| (adapter, base));
+        let tried = Tried { adapter: adapted, questions: &tuning.questions };
         let trained = self.train(run, &folder, Stage::Tune, shape, prepared, Some(&tried), stop, watch)?;
         Ok((trained, settings, adapter))
     }
@@ -448,7 +453,7 @@ impl Pipeline<'_> {
             watch(Happening::Step { stage, progress });
             if progress.point.step.is_multiple_of(every) {
                 // A sample is for people to look at: training goes on without it.
-                match sample(shape, prepared, progress.weights, tried) {
+                match sample(shape, prepared, progress.weights, tried, progress.point.step / every) {
                     Ok(text) => watch(Happening::Sample { stage, text: &text }),
                     Err(error) => tracing::warn!(%error, "no sample could be made"),
                 }
@@ -508,39 +513,8 @@ fn texts(documents: &[(String, String)]) -> Vec<Text<'_>> {
     documents.iter().map(|(label, text)| Text { label, text }).collect()
 }
 
-/// What a sample in tuning is made with.
-struct Tried<'a> {
-    adapter: Option<(&'a Adapter, &'a Arc<Vec<f32>>)>,
-    question: Option<&'a str>,
-}
-
-/// What the model says at this point of its training.
-fn sample(
-    shape: &Shape,
-    prepared: &Prepared,
-    weights: &[f32],
-    tried: Option<&Tried<'_>>,
-) -> Result<String, ModelError> {
-    let mut merged = Vec::new();
-    match tried.and_then(|tried| tried.adapter) {
-        Some((adapter, base)) => adapter.merge(&mut merged, base, weights),
-        None => merged.extend_from_slice(weights),
-    }
-    let generation = Generation::of(&prepared.tokeniser);
-    let model =
-        Model::new(shape.config.clone(), Arc::new(merged), Arc::clone(&prepared.tokeniser), generation)?;
-    let asked = Asked::new(String::new(), model, 1)?;
-    let sampling = Sampling { temperature: 0.8, top_p: 0.95, top_k: 0, seed: 1 };
-    match tried.and_then(|tried| tried.question) {
-        Some(question) => {
-            let answer = asked.say(&asked.chat_prompt(question)?, SAMPLE_TOKENS, Sampling::GREEDY)?;
-            Ok(format!("{question} → {answer}"))
-        }
-        None => asked.say(&asked.page_prompt(), SAMPLE_TOKENS, sampling),
-    }
-}
-
-const SAMPLE_TOKENS: u32 = 48;
+/// Of the sequences in tuning, what is pieces of the documents where the recipe does not say.
+const DOCUMENTS_SHARE: f64 = 0.1;
 /// Of the held-out part, what the curve is measured on.
 const HELD_OUT_BYTES: u64 = 128 << 10;
 
@@ -584,7 +558,5 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> Result<(), ModelError> {
-    let bytes = serde_json::to_vec_pretty(value)
-        .map_err(|error| ModelError::Broken { path: path.to_path_buf(), why: error.to_string() })?;
-    write(path, &bytes)
+    write(path, &serde_json::to_vec_pretty(value).map_err(ModelError::unwritable(path))?)
 }

@@ -270,3 +270,71 @@ fn an_adapter_learns_by_its_exact_gradient_and_leaves_the_base_alone() {
     }
     assert!(machine.loss(&state.weights, &batch).unwrap() < 0.5 * before);
 }
+
+/// The formulas of `tests/models/torch_curve.py`, which made `torch_curve.json` with PyTorch.
+mod pytorch {
+    use super::*;
+
+    const VOCAB: u32 = 64;
+    const STEPS: u64 = 100;
+    const SEQUENCES: u32 = 6;
+    const LENGTH: usize = 32;
+
+    fn next(state: u32) -> u32 {
+        state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223)
+    }
+
+    fn weights(shape: &Shape) -> Vec<f32> {
+        let mut weights = vec![0.0; shape.layout.weights];
+        for tensor in &shape.layout.tensors {
+            let mut state = crc32fast::hash(tensor.name.as_bytes());
+            let around = if tensor.is_matrix() { 0.0 } else { 1.0 };
+            for weight in &mut weights[tensor.range.clone()] {
+                state = next(state);
+                *weight = (state >> 8) as f32 / (1 << 24) as f32 * 0.2 - 0.1 + around;
+            }
+        }
+        weights
+    }
+
+    fn batch(step: u64) -> Batch {
+        let mut batch = Batch { length: LENGTH, ..Batch::default() };
+        for sequence in 0..SEQUENCES {
+            let mut state = u32::try_from(step).unwrap() * 1000 + sequence;
+            let mut token = state % VOCAB;
+            for _ in 0..LENGTH {
+                batch.tokens.push(token);
+                state = next(state);
+                token = (token * 5 + 1 + (state >> 30)) % VOCAB;
+                batch.targets.push(token);
+            }
+        }
+        batch
+    }
+
+    #[test]
+    fn the_loss_curve_is_that_of_pytorch_over_100_steps() {
+        let expected: Vec<f64> = serde_json::from_str(include_str!("torch_curve.json")).unwrap();
+        let config = serde_json::json!({
+            "vocab_size": VOCAB, "hidden_size": 32, "intermediate_size": 80, "num_hidden_layers": 2,
+            "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": LENGTH,
+            "rms_norm_eps": 1e-5, "tie_word_embeddings": true,
+        });
+        let shape = Shape::new(serde_json::from_value::<ModelConfig>(config).unwrap()).unwrap();
+        let settings = OptimiserSettings {
+            learning_rate: 3e-3,
+            learning_rate_min: 3e-4,
+            warm_up_steps: 10,
+            ..OptimiserSettings::default()
+        };
+        let moments = Moments::new(shape.layout.weights);
+        let mut state = State { weights: weights(&shape), moments, step: 0 };
+        let mut machine = Machine::new(&shape, 2);
+        assert_eq!(expected.len() as u64, STEPS);
+        for (step, expected) in (1..=STEPS).zip(expected) {
+            let rate = settings.rate(step, STEPS);
+            let loss = machine.step(&mut state, &[batch(step)], &settings, rate).unwrap().loss;
+            assert!((loss - expected).abs() < 1e-3, "step {step}: {loss} and not {expected}");
+        }
+    }
+}

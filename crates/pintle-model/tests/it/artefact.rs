@@ -317,3 +317,25 @@ proptest! {
         }
     }
 }
+
+/// What `tests/models/make_golden.py` wrote: a folder by `transformers`, in bf16, and what it computes with it.
+#[test]
+fn a_folder_of_the_reference_gives_its_tokens_and_logits() {
+    #[derive(serde::Deserialize)]
+    struct Expected {
+        text: String,
+        tokens: Vec<u32>,
+        logits: Vec<f32>,
+    }
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/llama"));
+    let model = load(folder).unwrap();
+    let expected = std::fs::read_to_string(folder.join("expected.json")).unwrap();
+    for Expected { text, tokens, logits } in serde_json::from_str::<Vec<Expected>>(&expected).unwrap() {
+        assert_eq!(model.tokeniser.encode(&text).unwrap(), tokens, "{text}");
+        assert_eq!(model.tokeniser.decode(&tokens), text);
+        let all = model.logits(&tokens).unwrap();
+        let last = &all[all.len() - logits.len()..];
+        let worst = last.iter().zip(&logits).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(worst < 1e-3, "{text}: {worst}");
+    }
+}

@@ -153,3 +153,17 @@ fn an_empty_corpus_registers_nothing() {
     assert!(matches!(error, ModelError::Corpus(_)), "{error}");
     assert!(ModelStore::new(folder.path()).versions(&recipe.0.name).unwrap().is_empty());
 }
+
+#[test]
+fn two_runs_of_one_recipe_do_not_meet() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = recipe(folder.path(), "", "");
+    let model = folder.path().join("models").join(recipe.0.name.as_str());
+    std::fs::create_dir_all(&model).unwrap();
+    let held = std::fs::File::create(model.join(".lock")).unwrap();
+    held.lock().unwrap();
+    let error = run(folder.path(), &recipe, &[]).unwrap_err();
+    assert!(matches!(error, ModelError::Busy(_)), "{error}");
+    drop(held);
+    assert!(run(folder.path(), &recipe, &[]).is_ok());
+}

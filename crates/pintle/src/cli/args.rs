@@ -12,7 +12,7 @@ use super::values::{Budget, Moment, Period, Scope};
 /// The control plane between a business and every generative-AI model.
 ///
 /// Without a command, pintle serves: with the configuration in ./pintle.toml, or, when there is none, as a
-/// demonstration with a sample organisation and simulated models.
+/// demonstration with a sample organisation, simulated cloud models and a small model of its own.
 #[derive(Debug, Parser)]
 #[command(
     name = "pintle",
