@@ -78,7 +78,7 @@ impl Greeting<'_> {
                 self.url
             )
         };
-        let iban = "What does Pallet Storage cost? Charge it to DE89 3704 0044 0532 0130 00.";
+        let iban = "A customer with IBAN DE89 3704 0044 0532 0130 00 asks what Pallet Storage costs.";
         format!(
             "\n  This is a demonstration with sample data. Cloud models are simulated; the on-premises one is real and small,\n  and knows only the handbook of the sample organisation. Nothing leaves this machine.\n\n    KEY={key}\n\n  1. A harmless request goes to the cheaper cloud placement:\n{}  2. With a customer's IBAN in it, it is kept on premises:\n{}  3. The same, asked for the cloud, is stopped, with what to do instead:\n{}",
             curl("auto", "Say thank you for the order."),
