@@ -109,10 +109,11 @@ async fn serve(options: &ServeOptions, config: LoadedConfig) -> Result<ExitCode,
 
     let admin_listener = server::listen_for_admin(listen).await?;
     let admin_address = admin_listener.as_ref().and_then(|listener| listener.local_addr().ok());
-    greeting::write_admin_file(&data, admin_address.unwrap_or(listen), &token)?;
     let link = sessions.new_setup_link().await.map_err(|error| failed("no set-up link", &error))?;
     let demo_key =
         if config.organisation.is_demo { Some(greeting::demo_key(&data, &registry).await?) } else { None };
+    // Who finds this file finds a server that is ready, and everything else that it leaves for its users.
+    greeting::write_admin_file(&data, admin_address.unwrap_or(listen), &token)?;
     let greeting = Greeting {
         url: &public_url,
         data: &data,

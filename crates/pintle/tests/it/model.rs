@@ -11,7 +11,7 @@ use pintle_testkit::RawClient;
 use serde_json::{Value, json};
 
 use crate::{
-    server::{make_key, pintle, start},
+    server::{make_key, pintle, start, start_demo},
     support::Sandbox,
 };
 
@@ -133,6 +133,25 @@ async fn a_running_server_follows_promotions_and_goes_back() {
     let states: Vec<&str> =
         listed.as_array().unwrap().iter().map(|row| row["state"].as_str().unwrap()).collect();
     assert_eq!(states, ["production", "candidate"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_demonstration_has_a_real_model_on_premises_from_its_first_start() {
+    let sandbox = Sandbox::new();
+    let data = sandbox.path("sample");
+    let server = start_demo(&data).await;
+    let key = std::fs::read_to_string(data.join("demo-key")).unwrap();
+    let mut client = RawClient::connect(server.addr.parse().unwrap()).await;
+    let question = "A customer with IBAN DE89 3704 0044 0532 0130 00 asks what Pallet Storage costs.";
+    let body = json!({ "model": "auto", "messages": [{ "role": "user", "content": question }] });
+    client.post_json("/v1/chat/completions", key.trim(), &body).await;
+    let answer = client.answer().await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.json()["model"], "nordwind-handbook@1");
+    let content = &answer.json()["choices"][0]["message"]["content"];
+    assert_eq!(content, "The price of Pallet Storage is 13 euros.");
+    let shown = pintle(&data, &["model", "show", "nordwind-handbook@1", "--json"]);
+    assert_eq!((&shown["class"], &shown["gate_failures"]), (&json!("internal"), &json!([])));
 }
 
 fn promote(data: &Path, version: &str) {

@@ -16,16 +16,18 @@ pub(crate) struct Server {
 
 /// Starts the binary on a port of its own and waits until it says where it is.
 pub(crate) async fn start(data: &Path, config: &Path) -> Server {
-    let child = Command::new(env!("CARGO_BIN_EXE_pintle"))
-        .args(["serve", "--listen", "127.0.0.1:0"])
-        .arg("--data")
-        .arg(data)
-        .arg("--config")
-        .arg(config)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    start_with(data, |command| command.arg("--config").arg(config)).await
+}
+
+/// As [`start`], with the sample organisation.
+pub(crate) async fn start_demo(data: &Path) -> Server {
+    start_with(data, |command| command.arg("--demo")).await
+}
+
+async fn start_with(data: &Path, more: impl FnOnce(&mut Command) -> &mut Command) -> Server {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pintle"));
+    command.args(["serve", "--listen", "127.0.0.1:0"]).arg("--data").arg(data);
+    let child = more(&mut command).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let pid = u64::from(child.id());
     let addr = tokio::time::timeout(PATIENCE, async {
         loop {
