@@ -24,6 +24,10 @@ const pages = new Map([
   ["try", "/console/try"],
   ["bans", "/console/bans"],
   ["rules", "/console/rules"],
+  ["models", "/console/models"],
+  // The demonstration's own model.
+  ["model", "/console/models/nordwind-handbook"],
+  ["version", "/console/models/nordwind-handbook/1"],
 ]);
 
 // Sends a message in the little chat and waits for its receipt, which links to the request's page. Gives

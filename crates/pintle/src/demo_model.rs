@@ -42,6 +42,6 @@ pub(crate) fn install(store: &ModelStore, now: Timestamp) -> Result<(), ModelErr
         return Ok(());
     }
     let version = store.register_files(&FILES, manifest)?.id;
-    let reason = "It ships with the demonstration; `pintle demo train` made it.".to_owned();
+    let reason = "It ships with the demonstration, made by pintle demo train.".to_owned();
     store.promote(&Promotion { version, at: now, by: "Pintle".to_owned(), reason })
 }

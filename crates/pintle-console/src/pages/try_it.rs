@@ -42,6 +42,15 @@ struct Sample {
     text: &'static str,
 }
 
+/// The same with a question that the sample organisation's own model can answer.
+const DEMO_IBAN: &str = "A customer with IBAN DE89 3704 0044 0532 0130 00 asks what Pallet Storage costs.";
+
+impl Sample {
+    fn text(&self, view: &View) -> &'static str {
+        if self.name == "iban" && view.process.organisation.is_demo { DEMO_IBAN } else { self.text }
+    }
+}
+
 const SAMPLES: [Sample; 3] = [
     Sample {
         name: "plain",
@@ -86,7 +95,7 @@ pub(crate) async fn show(
     let form = Message {
         use_case: choice.use_case,
         model: choice.model,
-        message: sample.map(|it| it.text.to_owned()).unwrap_or_default(),
+        message: sample.map(|it| it.text(&view).to_owned()).unwrap_or_default(),
     };
     page(&view, &form, None)
 }
@@ -396,7 +405,7 @@ fn chat_form(view: &View, form: &Message, use_cases: &[&std::sync::Arc<UseCase>]
             p.samples {
                 span.muted { "Examples: " }
                 @for sample in &SAMPLES {
-                    a href={ "/console/try?sample=" (sample.name) "&use_case=" (form.use_case) } data-sample=(sample.text) {
+                    a href={ "/console/try?sample=" (sample.name) "&use_case=" (form.use_case) } data-sample=(sample.text(view)) {
                         (sample.label)
                     }
                 }
