@@ -162,7 +162,9 @@ fn ways_elsewhere(
 ) -> Vec<Way> {
     let mut ways = Vec::new();
     let asked = |station: &Arc<Station>| classified.stations.iter().any(|other| Arc::ptr_eq(other, station));
-    for station in loaded.stations.iter().filter(|station| !asked(station)) {
+    let endpoint = classified.admission.endpoint;
+    let serves = |station: &&Arc<Station>| station.connector().offers(endpoint);
+    for station in loaded.stations.iter().filter(|station| !asked(station)).filter(serves) {
         if let Ok((_, applied)) = judge(gateway, loaded, classified.admission, forms, station).outcome {
             let placement = station.name().clone();
             ways.push(Way::UsePlacement { placement, is_transformed: applied.is_some() });

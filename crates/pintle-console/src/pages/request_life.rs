@@ -92,6 +92,11 @@ fn admit(view: &View, record: &RequestRecord) -> Markup {
     let key = record.key.and_then(|id| view.snapshot.keys().into_iter().find(|key| key.id == id));
     let dialect = match record.dialect {
         Dialect::OpenAiChat => "OpenAI chat completions",
+        Dialect::OpenAiCompletions => "OpenAI completions",
+        Dialect::OpenAiEmbeddings => "OpenAI embeddings",
+        Dialect::Tokenize => "to a tokeniser (text to tokens)",
+        Dialect::Detokenize => "to a tokeniser (tokens to text)",
+        Dialect::TokenizerInfo => "to a tokeniser (its settings)",
     };
     html! {
         p {
