@@ -48,7 +48,7 @@ async fn texts_become_tokens_and_tokens_texts_without_a_cost() {
 async fn without_a_model_the_only_placement_is_meant() {
     let far = FakeUpstream::start().await;
     let (one, two) = (Arc::new(Letters::default()), Arc::new(Letters::default()));
-    let placements = vec![cloud("cloud", &far), own("own").await, own("second").await];
+    let placements = [cloud("cloud", &far), own("own").await, own("second").await];
     let setup = |count: usize| Setup::new(placements.iter().take(count).cloned().map(Arc::new).collect());
     let fixture = serving(setup(2), &[("own", &one)]).await;
     assert_eq!(fixture.post("/tokenize", json!({ "prompt": "Hi" })).await.status, 200);
