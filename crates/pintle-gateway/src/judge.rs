@@ -172,6 +172,9 @@ fn ways_elsewhere(
     }
     ways.sort_by_key(|way| matches!(way, Way::UsePlacement { is_transformed: true, .. }));
     ways.truncate(2);
+    if endpoint.is_tokenisers() {
+        return ways;
+    }
     let subject = &classified.admission.subject;
     for transformation in Transformation::ALL.iter().filter(|it| !subject.transformations.contains(it)) {
         let mut wider = subject.clone();

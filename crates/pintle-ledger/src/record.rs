@@ -319,6 +319,12 @@ impl RequestRecord {
     /// So many findings are kept one by one; the rest is counted.
     pub const MOST_FINDINGS: usize = 64;
 
+    /// Whether its content went to a placement. Requests to a tokeniser do so without a ledger entry: they cost nothing.
+    #[must_use]
+    pub fn was_sent(&self) -> bool {
+        self.entry.is_some() || !self.attempts.is_empty()
+    }
+
     /// A record as it stands at admission. Until something better is known it says "failed".
     #[must_use]
     pub fn new(id: RequestId, at_ms: i64, use_case: Name, dialect: Dialect) -> Self {

@@ -60,7 +60,7 @@ pub(crate) fn timeline(view: &View, record: &RequestRecord) -> Markup {
                     div.step {
                         h3 {
                             (words::capital(phase.as_str()))
-                            @if !reached { span.sub { "not reached" } }
+                            @if !reached { span.sub { (if record.outcome == Outcome::Answered { "not needed" } else { "not reached" }) } }
                             @if ends_here { span.sub { " · it ended here" } }
                             @if let Some(time) = record.phases.iter().find(|it| it.phase == phase) {
                                 span.took { (view::duration(time.duration_us)) }
