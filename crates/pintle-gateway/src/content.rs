@@ -1,4 +1,4 @@
-//! Content and its class. A [`Scanned`] request can be made only by scanning it; [`Cleared`] content can
+//! Content and its class, whatever is asked for. A [`Scanned`] request can be made only by scanning it; [`Cleared`] content can
 //! be made only of a scanned request whose class its placement may see (I1); and a connector takes
 //! nothing else.
 
@@ -10,7 +10,7 @@ use std::{
 
 use pintle_core::{DataClass, Finding, Origin, Transformation};
 use pintle_guard::{Guard, Match, Pseudonyms};
-use pintle_llm::{ChatRequest, TextField};
+use pintle_llm::{AnyRequest, TextField};
 use pintle_policy::Content;
 
 use crate::fleet::Station;
@@ -18,7 +18,7 @@ use crate::fleet::Station;
 /// A request whose every text has been scanned, with the class that came of it.
 #[derive(Debug)]
 pub(crate) struct Scanned {
-    request: ChatRequest,
+    request: AnyRequest,
     facts: Content,
     findings: Vec<Finding>,
 }
@@ -26,7 +26,7 @@ pub(crate) struct Scanned {
 impl Scanned {
     /// Scans every text of the request. Text without findings is internal; parts that cannot be scanned
     /// make the whole restricted.
-    pub(crate) fn new(request: ChatRequest, guard: &Guard) -> Self {
+    pub(crate) fn new(request: AnyRequest, guard: &Guard) -> Self {
         let mut findings = Vec::new();
         request.for_each_text(&mut |field| {
             let matches = scan_field(guard, field);
@@ -75,7 +75,7 @@ impl Scanned {
         &self.findings
     }
 
-    pub(crate) fn request(&self) -> &ChatRequest {
+    pub(crate) fn request(&self) -> &AnyRequest {
         &self.request
     }
 }
@@ -83,8 +83,18 @@ impl Scanned {
 /// Labelled texts longer than this bring their context with them.
 const LABELLED_BYTES_MAX: usize = 256;
 /// Names of the protocol's own fields, which say nothing about what stands in them.
-const PLAIN_LABELS: [&str; 8] =
-    ["content", "text", "arguments", "input", "description", "name", "refusal", "reasoning_content"];
+const PLAIN_LABELS: [&str; 10] = [
+    "content",
+    "text",
+    "arguments",
+    "input",
+    "description",
+    "name",
+    "refusal",
+    "reasoning_content",
+    "prompt",
+    "tokens",
+];
 
 /// Scans one text. The name of the field that it stands in counts as the word before it, so that
 /// `{"ssn": "078051120"}` is seen for what it is.
@@ -193,7 +203,7 @@ impl Cleared {
         self.form.scanned.class()
     }
 
-    pub(crate) fn request(&self) -> &ChatRequest {
+    pub(crate) fn request(&self) -> &AnyRequest {
         self.form.scanned.request()
     }
 

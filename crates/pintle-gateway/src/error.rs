@@ -13,6 +13,43 @@ use serde_json::{Map, Value, json};
 
 use crate::guidance::Refusal;
 
+/// What a model within the process says against a request.
+#[derive(Debug)]
+pub(crate) struct ModelRefusal {
+    code: &'static str,
+    message: String,
+    param: Option<String>,
+}
+
+impl ModelRefusal {
+    /// More than any of our own sentences.
+    const MESSAGE_CHARS_MAX: usize = 600;
+
+    /// Reads the body of a model's refusal; `None` if it is none.
+    pub(crate) fn parse(body: &[u8]) -> Option<Self> {
+        let body: Value = serde_json::from_slice(body).ok()?;
+        let error = body.get("error")?;
+        let text = |field: &str| error.get(field).and_then(Value::as_str);
+        let shown = |text: &str| {
+            text.chars().filter(|c| !c.is_control()).take(Self::MESSAGE_CHARS_MAX).collect::<String>()
+        };
+        let code = match text("code")? {
+            "missing_field" => "missing_field",
+            "invalid_field" => "invalid_field",
+            "unsupported" => "unsupported",
+            "unsupported_by_model" => "unsupported_by_model",
+            "context_length_exceeded" => "context_length_exceeded",
+            _ => return None,
+        };
+        Some(ModelRefusal { code, message: shown(text("message")?), param: text("param").map(shown) })
+    }
+
+    /// Whether another placement may well be able to do it.
+    pub(crate) fn is_unable(&self) -> bool {
+        matches!(self.code, "unsupported" | "unsupported_by_model")
+    }
+}
+
 /// Why a request got no answer.
 #[derive(Debug)]
 pub(crate) enum Stop {
@@ -38,6 +75,8 @@ pub(crate) enum Stop {
     BrokenBody,
     /// The body is not a request.
     Request(RequestError),
+    /// What the request names does not serve this path, or names nothing where several do.
+    NotServed { path: &'static str, model: Option<String>, known: Vec<String> },
     /// No placement has this name or model.
     NoSuchModel { model: String, known: Vec<String> },
     /// A rule stops the use case, the content or the answer.
@@ -62,6 +101,10 @@ pub(crate) enum Stop {
     ProviderSilent { placement: String },
     /// The request's time is over.
     Deadline { seconds: u64 },
+    /// A model of our own refused the request. Its words are ours: they name fields, never content.
+    ModelRefused(Box<ModelRefusal>),
+    /// A model of our own died within its answer.
+    ModelBroken { placement: String },
     /// Pintle itself failed.
     Internal(&'static str),
     /// The client went away; nobody reads this.
@@ -83,6 +126,8 @@ impl Stop {
             Stop::SlowBody => "request_timeout",
             Stop::BrokenBody => "incomplete_body",
             Stop::Request(error) => error.code(),
+            Stop::NotServed { model: None, known, .. } if known.len() > 1 => "missing_field",
+            Stop::NotServed { .. } => "endpoint_unsupported",
             Stop::NoSuchModel { .. } => "model_not_found",
             Stop::Refused(refusal) => refusal.code,
             Stop::Budget { .. } => "budget_exceeded",
@@ -96,6 +141,8 @@ impl Stop {
             Stop::ProviderLost { .. } => "provider_connection_lost",
             Stop::ProviderSilent { .. } => "provider_timeout",
             Stop::Deadline { .. } => "deadline_exceeded",
+            Stop::ModelRefused(refusal) => refusal.code,
+            Stop::ModelBroken { .. } => "model_broken",
             Stop::Internal(_) => "internal_error",
             Stop::ClientGone => "client_gone",
         }
@@ -114,14 +161,18 @@ impl Stop {
             Stop::Overloaded | Stop::Ledger(_) => StatusCode::SERVICE_UNAVAILABLE,
             Stop::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Stop::SlowBody => StatusCode::REQUEST_TIMEOUT,
-            Stop::BrokenBody | Stop::Request(_) | Stop::ProviderRefused { .. } => StatusCode::BAD_REQUEST,
+            Stop::BrokenBody
+            | Stop::Request(_)
+            | Stop::NotServed { .. }
+            | Stop::ModelRefused(_)
+            | Stop::ProviderRefused { .. } => StatusCode::BAD_REQUEST,
             Stop::NoSuchModel { .. } => StatusCode::NOT_FOUND,
             Stop::Unavailable { .. }
             | Stop::ProviderSetUp { .. }
             | Stop::ProviderBroken { .. }
             | Stop::ProviderLost { .. } => StatusCode::BAD_GATEWAY,
             Stop::ProviderSilent { .. } | Stop::Deadline { .. } => StatusCode::GATEWAY_TIMEOUT,
-            Stop::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Stop::ModelBroken { .. } | Stop::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             // Nginx's word for it; no client sees it, the record does.
             Stop::ClientGone => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
         }
@@ -132,7 +183,9 @@ impl Stop {
         match self {
             Stop::ClientGone => Outcome::Cancelled,
             stop if stop.status().is_server_error() => Outcome::Failed,
-            Stop::ProviderBusy { .. } | Stop::ProviderRefused { .. } => Outcome::Failed,
+            Stop::ProviderBusy { .. } | Stop::ProviderRefused { .. } | Stop::ModelRefused(_) => {
+                Outcome::Failed
+            }
             Stop::BrokenBody | Stop::SlowBody => Outcome::Cancelled,
             _ => Outcome::Refused,
         }
@@ -197,11 +250,9 @@ impl Stop {
             Stop::SlowBody => "The request's body did not arrive in time.".into(),
             Stop::BrokenBody => "The request's body broke off before its end.".into(),
             Stop::Request(error) => error.to_string().into(),
-            Stop::NoSuchModel { model, known } => format!(
-                "There is no placement or model `{model}` here. Use `auto`, or one of: {}.",
-                known.join(", ")
-            )
-            .into(),
+            Stop::NoSuchModel { model, known } => no_such_model(model, known).into(),
+            Stop::NotServed { path, model, known } => not_served(path, model.as_deref(), known).into(),
+            Stop::ModelRefused(refusal) => refusal.message.clone().into(),
             Stop::Refused(refusal) => refusal.message().into(),
             Stop::Budget { state, limit, used, renews } => budget_message(state, limit, used, renews).into(),
             Stop::Ledger(_) => {
@@ -223,8 +274,10 @@ impl Stop {
         if let Stop::Request(error) = self {
             body.param = error.param().map(str::to_owned);
         }
-        if matches!(self, Stop::NoSuchModel { .. }) {
-            body.param = Some("model".to_owned());
+        match self {
+            Stop::NoSuchModel { .. } | Stop::NotServed { .. } => body.param = Some("model".to_owned()),
+            Stop::ModelRefused(refusal) => body.param.clone_from(&refusal.param),
+            _ => {}
         }
         body.extra = self.extra();
         if let Some(id) = id {
@@ -268,6 +321,34 @@ impl Stop {
     }
 }
 
+fn no_such_model(model: &str, known: &[String]) -> String {
+    if known.is_empty() {
+        return format!(
+            "There is no placement or model `{model}` here, and none that this use case may use."
+        );
+    }
+    format!("There is no placement or model `{model}` here. Use one of: {}.", known.join(", "))
+}
+
+fn not_served(path: &str, model: Option<&str>, known: &[String]) -> String {
+    let what = match model {
+        Some(model) => format!("`{model}` does not serve `{path}`."),
+        None if known.len() > 1 => {
+            return format!(
+                "`model`: this field is required, since several placements serve `{path}`: name one of {}.",
+                known.join(", ")
+            );
+        }
+        None => String::new(),
+    };
+    let way = if known.is_empty() {
+        format!("No placement that this use case may use serves `{path}`. Ask IT for one.")
+    } else {
+        format!("These placements do: {}.", known.join(", "))
+    };
+    format!("{what} {way}").trim_start().to_owned()
+}
+
 fn budget_message(state: &BudgetState, limit: &str, used: &str, renews: &str) -> String {
     let whose = match &state.scope {
         Scope::Organisation => "The organisation's monthly budget".to_owned(),
@@ -309,6 +390,10 @@ fn provider_message(stop: &Stop) -> String {
         Stop::ProviderLost { placement } => format!(
             "The connection to `{placement}` was lost before it answered. It may have charged for the request, so \
              Pintle does not repeat it by itself; you can send it again."
+        ),
+        Stop::ModelBroken { placement } => format!(
+            "The model at `{placement}` broke off before it had answered. Try again; if it happens again, give IT the \
+             reference."
         ),
         Stop::ProviderSilent { placement } => {
             format!("`{placement}` did not answer in time. Try again, or ask for a shorter answer.")

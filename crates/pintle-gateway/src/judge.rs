@@ -162,7 +162,9 @@ fn ways_elsewhere(
 ) -> Vec<Way> {
     let mut ways = Vec::new();
     let asked = |station: &Arc<Station>| classified.stations.iter().any(|other| Arc::ptr_eq(other, station));
-    for station in loaded.stations.iter().filter(|station| !asked(station)) {
+    let endpoint = classified.admission.endpoint;
+    let serves = |station: &&Arc<Station>| station.connector().offers(endpoint);
+    for station in loaded.stations.iter().filter(|station| !asked(station)).filter(serves) {
         if let Ok((_, applied)) = judge(gateway, loaded, classified.admission, forms, station).outcome {
             let placement = station.name().clone();
             ways.push(Way::UsePlacement { placement, is_transformed: applied.is_some() });
@@ -170,6 +172,9 @@ fn ways_elsewhere(
     }
     ways.sort_by_key(|way| matches!(way, Way::UsePlacement { is_transformed: true, .. }));
     ways.truncate(2);
+    if endpoint.is_tokenisers() {
+        return ways;
+    }
     let subject = &classified.admission.subject;
     for transformation in Transformation::ALL.iter().filter(|it| !subject.transformations.contains(it)) {
         let mut wider = subject.clone();

@@ -3,7 +3,7 @@
 //! [`phases`](phases) is the file to read first: the nine phases of a request stand there in their order.
 //! What they need stands around it: the state they read ([`state`](state)), content and its clearance
 //! (`content`), placements and their health (`fleet`), connections to providers (`upstream`), guarding of
-//! answers (`screen`, `stream`), and the one mapping from what went wrong to what the client reads
+//! answers (`screen`, `stream`, `whole`), and the one mapping from what went wrong to what the client reads
 //! (`error`, `guidance`).
 //!
 //! Absences: no request waits for a database; content reaches a connector only as `Cleared`, which
@@ -18,6 +18,7 @@ mod guidance;
 mod judge;
 mod life;
 mod metrics;
+mod named;
 mod phases;
 mod routes;
 mod screen;
@@ -25,6 +26,8 @@ mod state;
 mod stream;
 mod tries;
 mod upstream;
+mod whole;
+mod work;
 
 pub use caller::Caller;
 pub use fleet::Health;

@@ -9,7 +9,7 @@ use pintle_core::{PriceCard, RequestId, TokenUsage, UsageSource};
 use pintle_ledger::{
     Dialect, Dispatched, EntryState, Hold, Ledger, Outcome, Phase, PhaseTime, RequestRecord, Settlement,
 };
-
+use pintle_llm::Endpoint;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
@@ -89,8 +89,9 @@ impl Life {
         id: RequestId,
         at: pintle_core::Timestamp,
         use_case: pintle_core::Name,
+        endpoint: Endpoint,
     ) -> Box<RequestRecord> {
-        Box::new(RequestRecord::new(id, at.as_millisecond(), use_case, Dialect::OpenAiChat))
+        Box::new(RequestRecord::new(id, at.as_millisecond(), use_case, dialect(endpoint)))
     }
 
     pub(crate) fn gateway(&self) -> &Arc<Gateway> {
@@ -307,6 +308,17 @@ impl Drop for Life {
         self.end(gone.outcome(), gone.status(), Some(gone.code()));
         self.occupied = None;
         self.gateway.metrics.left();
+    }
+}
+
+fn dialect(endpoint: Endpoint) -> Dialect {
+    match endpoint {
+        Endpoint::Chat => Dialect::OpenAiChat,
+        Endpoint::Completions => Dialect::OpenAiCompletions,
+        Endpoint::Embeddings => Dialect::OpenAiEmbeddings,
+        Endpoint::Tokenize => Dialect::Tokenize,
+        Endpoint::Detokenize => Dialect::Detokenize,
+        Endpoint::TokenizerInfo => Dialect::TokenizerInfo,
     }
 }
 

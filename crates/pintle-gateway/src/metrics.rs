@@ -36,6 +36,7 @@ impl EncodeLabelValue for NameLabel {
 struct RequestLabels {
     use_case: NameLabel,
     placement: NameLabel,
+    dialect: &'static str,
     zone: &'static str,
     class: &'static str,
     outcome: &'static str,
@@ -148,6 +149,7 @@ impl Metrics {
         let labels = RequestLabels {
             use_case: NameLabel(Some(record.use_case.clone())),
             placement: placement.clone(),
+            dialect: record.dialect.as_str(),
             zone: record.zone.map_or("", |zone| zone.as_str()),
             class: record.class.map_or("", |class| class.as_str()),
             outcome: record.outcome.as_str(),

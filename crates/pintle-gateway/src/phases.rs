@@ -1,6 +1,7 @@
 //! The life of a request, from top to bottom: admit → classify → decide → route → reserve → call →
 //! screen → settle → record. Each phase is a function, in that order; the order is the security argument.
-//! Nothing is sent before it was classified, decided and reserved, and nothing leaves unrecorded.
+//! Nothing is sent before it was classified, decided and reserved, and nothing leaves unrecorded. What is asked
+//! for ([`Endpoint`]) changes no phase; a tokeniser's work costs nothing, so it skips reserve and settle.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,7 +9,7 @@ use axum::body::Body;
 use http::header;
 use pintle_core::{Amount, KeyId, Name, RequestId, TokenUsage, Transformation, UsageSource};
 use pintle_ledger::{EntryState, Hold, Phase, RequestRecord, ReserveError, ScanState, Settlement};
-use pintle_llm::{ChatAnswer, ChatRequest};
+use pintle_llm::{AnyRequest, Endpoint};
 use pintle_policy::{Reason, Subject};
 use pintle_registry::UseCase;
 use tokio::time::Instant;
@@ -18,26 +19,32 @@ use crate::{
     caller::Caller,
     content::{Cleared, Forms, Scanned},
     error::Stop,
-    fleet::{self, Station, TryOrder},
+    fleet::{Station, TryOrder},
     guidance::{self, Refusal},
-    judge::{self, judge, refuse},
+    judge::{judge, refuse},
     life::{Life, Occupied, Recorded, micros},
+    named,
     screen::{Screen, Seen},
     state::{Gateway, Loaded},
     stream::{AnswerStream, StreamFacts},
     tries::{Again, Tries, give_up, note_attempt, read_failure, send_failure},
-    upstream::{self, Protocol, Upstream},
+    upstream::{self, Connector, Protocol, Upstream},
+    whole::Whole,
+    work::{in_place, off_the_threads},
 };
 
 /// A whole answer is at most so long.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
-/// Bodies up to this size are parsed and scanned where they are: that takes less than a millisecond.
-const INLINE_BYTES_MAX: usize = 128 * 1024;
 
-/// One request to `POST /v1/chat/completions`, from its head to its record.
-pub(crate) async fn chat(gateway: &Arc<Gateway>, caller: Caller, body: Body) -> Recorded {
+/// One request, from its head to its record.
+pub(crate) async fn govern(
+    gateway: &Arc<Gateway>,
+    endpoint: Endpoint,
+    caller: Caller,
+    body: Body,
+) -> Recorded {
     let loaded = gateway.loaded();
-    let (mut life, admission) = match identify(gateway, &loaded, caller) {
+    let (mut life, admission) = match identify(gateway, &loaded, endpoint, caller) {
         Ok(known) => known,
         Err(stop) => return Recorded::unadmitted(gateway, &stop),
     };
@@ -64,8 +71,9 @@ async fn governed(
 
 // ── admit ────────────────────────────────────────────────────────────────────────────────────────────
 
-/// Who asks, and for which use case.
+/// Who asks for what, and for which use case.
 pub(crate) struct Admission {
+    pub(crate) endpoint: Endpoint,
     pub(crate) use_case: Arc<UseCase>,
     pub(crate) subject: Subject,
     /// As whose requests they are counted while they are on their way: the key's, or the console's.
@@ -73,7 +81,12 @@ pub(crate) struct Admission {
 }
 
 /// Authenticates the caller and binds the use case. From here on there is a record.
-fn identify(gateway: &Arc<Gateway>, loaded: &Loaded, caller: Caller) -> Result<(Life, Admission), Stop> {
+fn identify(
+    gateway: &Arc<Gateway>,
+    loaded: &Loaded,
+    endpoint: Endpoint,
+    caller: Caller,
+) -> Result<(Life, Admission), Stop> {
     if gateway.parts.ledger.is_overloaded() {
         return Err(Stop::Ledger("too many records wait"));
     }
@@ -88,18 +101,22 @@ fn identify(gateway: &Arc<Gateway>, loaded: &Loaded, caller: Caller) -> Result<(
     };
     let use_case = Arc::clone(snapshot.use_case(&name).ok_or(Stop::NoUseCase)?);
     let id = RequestId::new(now).map_err(|_| Stop::Internal("no randomness"))?;
-    let mut record = Life::new_record(id, now, name);
+    let mut record = Life::new_record(id, now, name, endpoint);
     record.key = key;
     record.person = person;
     record.policy_version = loaded.policies.version().into();
-    let subject = gateway.subject(&use_case);
-    Ok((Life::new(gateway, record), Admission { use_case, subject, key }))
+    let mut subject = gateway.subject(&use_case);
+    if endpoint.is_tokenisers() {
+        // The tokens of a text that was changed are of no use to anybody.
+        subject.transformations.clear();
+    }
+    Ok((Life::new(gateway, record), Admission { endpoint, use_case, subject, key }))
 }
 
 /// What was admitted: a request in a dialect that we know, and the placements that it names.
 struct Admitted<'a> {
     admission: &'a Admission,
-    request: ChatRequest,
+    request: AnyRequest,
     /// Of the body, in bytes.
     size: usize,
     stations: Vec<Arc<Station>>,
@@ -130,60 +147,42 @@ async fn admit<'a>(
     // Work that was begun goes on when the client leaves, so what it takes up stays counted with it.
     let occupied = Arc::new(Occupied { _busy: busy, _place: place, _memory: received.memory });
     life.occupy(Arc::clone(&occupied));
+    let endpoint = admission.endpoint;
     let parse = move || {
-        let parsed = ChatRequest::parse(&bytes);
+        let parsed = AnyRequest::parse(endpoint, &bytes);
         drop(occupied);
         parsed
     };
     let request = off_the_threads(size, parse).await?.map_err(Stop::Request)?;
     life.note(|record| {
-        record.model = request.model().chars().take(128).collect::<String>().into();
+        record.model = request.model().unwrap_or_default().chars().take(128).collect::<String>().into();
         record.stream = request.stream();
     });
-    let stations: Vec<_> =
-        fleet::named(&loaded.stations, request.model()).into_iter().map(Arc::clone).collect();
-    if stations.is_empty() {
-        let model = request.model().chars().take(64).filter(|c| !c.is_control()).collect();
-        return Err(Stop::NoSuchModel { model, known: known_models(&gateway, loaded, admission) });
-    }
-    if let Err(reasons) = loaded.policies.may_call(&admission.subject) {
-        let refusal = Refusal {
-            code: "stage_refused",
-            what: "Not sent",
-            class: None,
-            sightings: Vec::new(),
-            reasons,
-            ways: guidance::people(&admission.use_case).into(),
-            id: life.id(),
-        };
-        return Err(Stop::Refused(Box::new(refusal)));
+    let may_call = loaded.policies.may_call(&admission.subject);
+    let stations = match (named::stations(&gateway, loaded, admission, request.model()), may_call) {
+        // Where no model is named, the stage leaves none to choose from.
+        (Err(Stop::NotServed { .. }) | Ok(_), Err(reasons)) => {
+            return Err(stage_refused(life, admission, reasons));
+        }
+        (stations, _) => stations?,
+    };
+    if request.model().is_none() {
+        let chosen = stations.first().map(|station| Arc::from(station.name().as_str()));
+        life.note(|record| record.model = chosen.unwrap_or_default());
     }
     Ok(Admitted { admission, request, size, stations, deadline, deadline_s })
 }
 
-/// Work that grows with the body goes off the async threads when the body is large: they serve others.
-async fn off_the_threads<T: Send + 'static>(
-    size: usize,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Stop> {
-    if size <= INLINE_BYTES_MAX {
-        return Ok(work());
-    }
-    tokio::task::spawn_blocking(work).await.map_err(|_| Stop::Internal("a large request could not be read"))
-}
-
-/// The same for work that borrows: this thread does it, and hands its other tasks to another one first.
-fn in_place<T>(size: usize, work: impl FnOnce() -> T) -> T {
-    let flavor = tokio::runtime::Handle::try_current().map(|handle| handle.runtime_flavor());
-    let has_others = matches!(flavor, Ok(tokio::runtime::RuntimeFlavor::MultiThread));
-    if size > INLINE_BYTES_MAX && has_others { tokio::task::block_in_place(work) } else { work() }
-}
-
-/// What the caller could have asked for instead.
-fn known_models(gateway: &Gateway, loaded: &Loaded, admission: &Admission) -> Vec<String> {
-    let usable = judge::usable(gateway, loaded, &admission.use_case, &admission.subject);
-    let names = usable.into_iter().map(|station| station.name().as_str());
-    std::iter::once("auto").chain(names).map(|name| format!("`{name}`")).collect()
+fn stage_refused(life: &Life, admission: &Admission, reasons: Vec<Reason>) -> Stop {
+    Stop::Refused(Box::new(Refusal {
+        code: "stage_refused",
+        what: "Not sent",
+        class: None,
+        sightings: Vec::new(),
+        reasons,
+        ways: guidance::people(&admission.use_case).into(),
+        id: life.id(),
+    }))
 }
 
 // ── classify ─────────────────────────────────────────────────────────────────────────────────────────
@@ -198,22 +197,23 @@ pub(crate) struct Classified<'a> {
     deadline_s: u64,
 }
 
-/// Guards every text of the request. Findings give the data class.
+/// Guards every text of the request, and what its token ids mean. Findings give the data class.
 async fn classify<'a>(
     life: &mut Life,
     loaded: &Loaded,
     admitted: Admitted<'a>,
 ) -> Result<Classified<'a>, Stop> {
     life.enter(Phase::Classify);
-    let Admitted { admission, request, size, stations, deadline, deadline_s } = admitted;
+    let Admitted { admission, mut request, size, mut stations, deadline, deadline_s } = admitted;
     let guard = Arc::clone(&loaded.guard);
     let occupied = life.occupied();
     let scan = move || {
-        let scanned = Scanned::new(request, &guard);
+        let scanned = named::read_tokens(&mut request, &mut stations)
+            .map(|()| (Arc::new(Scanned::new(request, &guard)), stations));
         drop(occupied);
         scanned
     };
-    let scanned = Arc::new(off_the_threads(size, scan).await?);
+    let (scanned, stations) = off_the_threads(size, scan).await?.map_err(Stop::Request)?;
     life.note(|record| {
         record.request_scan = ScanState::Complete;
         record.class = Some(scanned.class());
@@ -255,12 +255,11 @@ fn decide<'a>(life: &mut Life, loaded: &Loaded, classified: &Classified<'a>) -> 
         return Err(refuse(life, loaded, classified, &forms, refusals));
     }
     let request = scanned.request();
-    let per_answer = request.max_output_tokens().unwrap_or(loaded.limits.max_output_tokens);
     Ok(Decided {
         admission: classified.admission,
         options,
         input_tokens: request.estimate_input_tokens(),
-        output_tokens: per_answer.saturating_mul(u64::from(request.n())),
+        output_tokens: request.output_tokens_max(loaded.limits.max_output_tokens),
         deadline: classified.deadline,
         deadline_s: classified.deadline_s,
     })
@@ -292,8 +291,12 @@ fn route<'a>(life: &mut Life, mut decided: Decided<'a>) -> Decided<'a> {
 
 // ── reserve ──────────────────────────────────────────────────────────────────────────────────────────
 
-/// Holds the most that the request can cost at any placement that it may go to, in all its budgets.
-fn reserve(life: &mut Life, loaded: &Loaded, routed: &Decided<'_>) -> Result<Hold, Stop> {
+/// Holds the most that the request can cost at any placement that it may go to, in all its budgets. Nothing is
+/// held for what costs nothing.
+fn reserve(life: &mut Life, loaded: &Loaded, routed: &Decided<'_>) -> Result<Option<Hold>, Stop> {
+    if routed.admission.endpoint.is_tokenisers() {
+        return Ok(None);
+    }
     life.enter(Phase::Reserve);
     let mut worst = Amount::ZERO;
     for (cleared, _) in &routed.options {
@@ -302,7 +305,7 @@ fn reserve(life: &mut Life, loaded: &Loaded, routed: &Decided<'_>) -> Result<Hol
         worst = worst.max(cost.map_err(|_| Stop::Ledger("the cost cannot be counted"))?);
     }
     let ledger = life.ledger();
-    ledger.hold(routed.admission.use_case.name(), worst).map_err(|error| match error {
+    ledger.hold(routed.admission.use_case.name(), worst).map(Some).map_err(|error| match error {
         ReserveError::Exceeded(state) => {
             let used = state.posted.plus(state.held).unwrap_or(Amount::from_nanos(i64::MAX));
             let renews = state.period.end.to_zoned_datetime(loaded.organisation.time_zone.clone());
@@ -327,15 +330,21 @@ struct Called {
     upstream: Upstream,
     screen: Screen,
     facts: StreamFacts,
+    endpoint: Endpoint,
     is_stream: bool,
 }
 
 /// Sends the request to the first placement, and on failure before the answer's first byte to the next,
 /// as far as the retry budget goes. Before anything is sent, the journal knows of it (I3).
-async fn call(life: &mut Life, loaded: &Loaded, routed: Decided<'_>, hold: Hold) -> Result<Called, Stop> {
+async fn call(
+    life: &mut Life,
+    loaded: &Loaded,
+    routed: Decided<'_>,
+    mut hold: Option<Hold>,
+) -> Result<Called, Stop> {
     life.enter(Phase::Call);
-    let mut hold = Some(hold);
     let Decided { admission, options, input_tokens, deadline, deadline_s, .. } = routed;
+    let endpoint = admission.endpoint;
     let mut tries = Tries { left: loaded.limits.retries, last: None, was_sent: false };
     let mut queue: std::collections::VecDeque<_> = options.into();
     while let Some((cleared, applied)) = queue.pop_front() {
@@ -353,7 +362,10 @@ async fn call(life: &mut Life, loaded: &Loaded, routed: Decided<'_>, hold: Hold)
         let failure = match sent {
             Ok(upstream) if upstream.status.is_success() => {
                 note_attempt(life, &station, "ok".into(), dispatched);
-                station.succeeded(dispatched.elapsed());
+                if !endpoint.is_tokenisers() {
+                    // How fast a tokeniser is says nothing of how fast its model is.
+                    station.succeeded(dispatched.elapsed());
+                }
                 let first_byte_us = micros(dispatched.elapsed());
                 life.note(|record| record.first_byte_us = Some(first_byte_us));
                 let table = loaded.policies.answer_table(&admission.subject, station.facts());
@@ -362,17 +374,18 @@ async fn call(life: &mut Life, loaded: &Loaded, routed: Decided<'_>, hold: Hold)
                 let facts = StreamFacts {
                     placement: station.name().clone(),
                     wants_usage: request.wants_usage_chunk(),
-                    choices: request.n(),
+                    choices: request.choices(),
                     input_estimate: input_tokens,
+                    echo_estimate: request.estimate_echoed_tokens(),
                     idle: station.connector().idle(),
                     deadline,
                     deadline_s,
                     dispatched,
                 };
                 let is_stream = request.stream();
-                return Ok(Called { cleared, upstream, screen, facts, is_stream });
+                return Ok(Called { cleared, upstream, screen, facts, endpoint, is_stream });
             }
-            Ok(upstream) => read_failure(upstream, &station, deadline).await,
+            Ok(upstream) => read_failure(upstream, &station, endpoint, deadline).await,
             Err(error) => send_failure(error, &station, deadline_s),
         };
         note_attempt(life, &station, failure.outcome.clone().into(), dispatched);
@@ -408,48 +421,37 @@ struct Streaming {
 /// [`AnswerStream`], piece by piece.
 async fn screen(life: &mut Life, called: Called) -> Result<Answered, Stop> {
     life.enter(Phase::Screen);
-    let Called { cleared, mut upstream, mut screen, facts, is_stream } = called;
+    let Called { cleared, mut upstream, mut screen, facts, endpoint, is_stream } = called;
     let station = Arc::clone(cleared.station());
     let protocol = station.connector().protocol();
     if is_stream && is_event_stream(&upstream) {
         return Ok(Answered::Stream(Box::new(Streaming { upstream, protocol, screen, facts })));
     }
     let broken = || Stop::ProviderBroken { placement: facts.placement.to_string() };
-    let body = read_answer(&mut upstream, &facts).await?;
+    let body = read_answer(&mut upstream, &facts, &station).await?;
+    let size = body.len();
     let created_s = life.gateway().parts.clock.now().as_second();
-    let parsed = in_place(body.len(), || match protocol {
-        Protocol::OpenAi => ChatAnswer::parse(&body),
-        Protocol::Anthropic => ChatAnswer::from_anthropic(&body, created_s),
-    });
+    let parsed = in_place(size, || Whole::parse(endpoint, protocol, body, created_s));
     let mut answer = parsed.map_err(|error| {
         tracing::warn!(id = %life.id(), placement = %station.name(), %error, "an answer makes no sense");
         broken()
     })?;
-    let measured = match answer.usage() {
-        Some(usage) => Measured { usage, source: UsageSource::Provider },
-        None => Measured {
-            usage: TokenUsage {
-                input: facts.input_estimate,
-                output: answer.estimate_output_tokens(),
-                ..TokenUsage::default()
-            },
-            source: UsageSource::Estimated,
-        },
-    };
-    // It was received, so it is paid, whatever the guard says of it.
-    settle(life, measured);
-    in_place(body.len(), || screen.whole(&mut answer)).map_err(|_| broken())?;
+    if !endpoint.is_tokenisers() {
+        // It was received, so it is paid, whatever the guard says of it.
+        settle(life, answer.measured(facts.input_estimate, facts.echo_estimate));
+    }
+    let scan = in_place(size, || answer.screen(&mut screen)).map_err(|_| broken())?;
     let refused = screen.seen.stopped.map(|class| answer_refused(life, class, &screen.seen));
     let seen = std::mem::take(&mut screen.seen);
     life.note(|record| {
-        record.answer_scan = ScanState::Complete;
+        record.answer_scan = scan;
         record.answer_class = seen.class;
         record.answer_masked = seen.masked;
         record.add_findings(seen.findings, seen.total);
     });
     match refused {
         Some(stop) => Err(stop),
-        None => Ok(Answered::Whole(answer.to_bytes())),
+        None => Ok(Answered::Whole(answer.into_bytes())),
     }
 }
 
@@ -459,7 +461,11 @@ fn is_event_stream(upstream: &Upstream) -> bool {
     kind.is_none_or(|kind| !kind.starts_with("application/json"))
 }
 
-async fn read_answer(upstream: &mut Upstream, facts: &StreamFacts) -> Result<Vec<u8>, Stop> {
+async fn read_answer(
+    upstream: &mut Upstream,
+    facts: &StreamFacts,
+    station: &Station,
+) -> Result<Vec<u8>, Stop> {
     let placement = || facts.placement.to_string();
     let mut body = Vec::new();
     loop {
@@ -469,6 +475,9 @@ async fn read_answer(upstream: &mut Upstream, facts: &StreamFacts) -> Result<Vec
             Err(_) if silent_at > facts.deadline => return Err(Stop::Deadline { seconds: facts.deadline_s }),
             Err(_) => return Err(Stop::ProviderSilent { placement: placement() }),
             Ok(None) => return Ok(body),
+            Ok(Some(Err(_))) if matches!(station.connector(), Connector::Local(_)) => {
+                return Err(Stop::ModelBroken { placement: placement() });
+            }
             Ok(Some(Err(_))) => return Err(Stop::ProviderBroken { placement: placement() }),
             Ok(Some(Ok(data))) if body.len() + data.len() > ANSWER_BYTES_MAX => {
                 return Err(Stop::ProviderBroken { placement: placement() });

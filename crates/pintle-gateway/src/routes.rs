@@ -1,18 +1,18 @@
 //! The data plane's routes: OpenAI's paths, health, metrics. What is not there says so in the same shape.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use axum::{
     Router,
     body::Body,
-    extract::State,
+    extract::{Query, State, rejection::QueryRejection},
     http::{HeaderMap, Method, Uri},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use http::{HeaderValue, StatusCode, header};
 use pintle_core::Name;
-use pintle_llm::{ErrorBody, ModelEntry, ModelList};
+use pintle_llm::{Endpoint, ErrorBody, ModelEntry, ModelList};
 use pintle_registry::PresentedKey;
 
 use crate::{
@@ -24,11 +24,26 @@ use crate::{
     state::{Gateway, Loaded},
 };
 
-/// `/v1/chat/completions`, `/v1/models`, `/healthz`, `/readyz`, `/metrics`, and errors in OpenAI's shape for
-/// everything else below `/v1`.
+/// The paths of [`Endpoint`] (a tokeniser's also below `/v1`), `/v1/models`, `/healthz`, `/readyz`, `/metrics`, and
+/// errors in OpenAI's shape for everything else below `/v1`.
 pub fn router(gateway: Arc<Gateway>) -> Router {
+    let to = |endpoint: Endpoint| {
+        let answer = move |State(gateway): State<Arc<Gateway>>, headers: HeaderMap, body: Body| async move {
+            let caller = Caller::Key(presented(&headers));
+            phases::govern(&gateway, endpoint, caller, body).await.into_response()
+        };
+        post(answer).fallback(wrong_method)
+    };
     Router::new()
-        .route("/v1/chat/completions", post(chat).fallback(wrong_method))
+        .route("/v1/chat/completions", to(Endpoint::Chat))
+        .route("/v1/completions", to(Endpoint::Completions))
+        .route("/v1/embeddings", to(Endpoint::Embeddings))
+        .route("/tokenize", to(Endpoint::Tokenize))
+        .route("/v1/tokenize", to(Endpoint::Tokenize))
+        .route("/detokenize", to(Endpoint::Detokenize))
+        .route("/v1/detokenize", to(Endpoint::Detokenize))
+        .route("/tokenizer_info", get(tokenizer_info).fallback(wrong_method))
+        .route("/v1/tokenizer_info", get(tokenizer_info).fallback(wrong_method))
         .route("/v1/models", get(models).fallback(wrong_method))
         .route("/v1/models/{*id}", get(model).fallback(wrong_method))
         .route("/v1/{*path}", axum::routing::any(unknown_endpoint))
@@ -42,13 +57,20 @@ impl Gateway {
     /// A request by a person in the console, as the given use case. The answer has OpenAI's shape.
     pub async fn chat_as(self: &Arc<Self>, person: &str, use_case: &Name, body: Body) -> Response {
         let caller = Caller::Person { person: person.into(), use_case: use_case.clone() };
-        phases::chat(self, caller, body).await.into_response()
+        phases::govern(self, Endpoint::Chat, caller, body).await.into_response()
     }
 }
 
-async fn chat(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, body: Body) -> Response {
+/// The one request without a body: the `model` in its query is governed as one.
+async fn tokenizer_info(
+    State(gateway): State<Arc<Gateway>>,
+    query: Result<Query<HashMap<String, String>>, QueryRejection>,
+    headers: HeaderMap,
+) -> Response {
+    let model = query.ok().and_then(|Query(mut fields)| fields.remove("model"));
+    let body = Body::from(serde_json::json!({ "model": model }).to_string());
     let caller = Caller::Key(presented(&headers));
-    phases::chat(&gateway, caller, body).await.into_response()
+    phases::govern(&gateway, Endpoint::TokenizerInfo, caller, body).await.into_response()
 }
 
 /// The key, from `Authorization: Bearer` or from `x-api-key`, as Anthropic's SDKs send it.
@@ -137,7 +159,8 @@ async fn wrong_method(method: Method, uri: Uri) -> Response {
 async fn unknown_endpoint(uri: Uri) -> Response {
     let path: String = uri.path().chars().take(128).collect();
     let message = format!(
-        "There is no `{path}` here. Pintle serves `/v1/chat/completions` and `/v1/models`; check the SDK's base URL."
+        "There is no `{path}` here. Pintle serves `/v1/chat/completions`, `/v1/completions`, `/v1/embeddings`, \
+         `/v1/models`, `/tokenize`, `/detokenize` and `/tokenizer_info`; check the SDK's base URL."
     );
     let body = ErrorBody::new("invalid_request_error", "unknown_endpoint", message);
     (StatusCode::NOT_FOUND, json(body.to_bytes())).into_response()

@@ -41,6 +41,8 @@ pub(crate) struct StreamFacts {
     pub(crate) wants_usage: bool,
     pub(crate) choices: u32,
     pub(crate) input_estimate: u64,
+    /// How many tokens of the request the answer's texts repeat.
+    pub(crate) echo_estimate: u64,
     pub(crate) idle: Duration,
     pub(crate) deadline: Instant,
     pub(crate) deadline_s: u64,
@@ -355,7 +357,7 @@ impl AnswerStream {
         if let Some(usage) = self.usage {
             return Measured { usage, source: UsageSource::Provider };
         }
-        let output = self.output.tokens();
+        let output = self.output.tokens().saturating_sub(self.facts.echo_estimate);
         let cut = self.anthropic.as_ref().and_then(|converter| converter.usage_when_cut(output));
         let counted = TokenUsage { input: self.facts.input_estimate, output, ..TokenUsage::default() };
         Measured { usage: cut.unwrap_or(counted), source: UsageSource::Estimated }

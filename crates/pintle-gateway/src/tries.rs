@@ -5,14 +5,14 @@ use std::{borrow::Cow, time::Duration};
 
 use http::{HeaderMap, header};
 use pintle_ledger::Attempt;
-use pintle_llm::ProviderFault;
+use pintle_llm::{Endpoint, ProviderFault};
 use tokio::time::Instant;
 
 use crate::{
-    error::Stop,
+    error::{ModelRefusal, Stop},
     fleet::Station,
     life::{Life, micros},
-    upstream::{SendError, Upstream},
+    upstream::{Connector, SendError, Upstream},
 };
 
 /// A provider that asks for more patience than this is left alone; the request tries elsewhere or ends.
@@ -69,7 +69,12 @@ pub(crate) fn send_failure(error: SendError, station: &Station, deadline_s: u64)
 }
 
 /// A provider's refusal: what it says is read as far as it is safe to repeat.
-pub(crate) async fn read_failure(mut upstream: Upstream, station: &Station, deadline: Instant) -> Failure {
+pub(crate) async fn read_failure(
+    mut upstream: Upstream,
+    station: &Station,
+    endpoint: Endpoint,
+    deadline: Instant,
+) -> Failure {
     const MOST_BYTES: usize = 64 * 1024;
     let mut body = Vec::new();
     let read = async {
@@ -81,14 +86,19 @@ pub(crate) async fn read_failure(mut upstream: Upstream, station: &Station, dead
         }
     };
     let _ = tokio::time::timeout_at((Instant::now() + station.connector().idle()).min(deadline), read).await;
-    let fault = ProviderFault::parse(&body);
     let status = upstream.status.as_u16();
     let placement = station.name().to_string();
     let retry_after = retry_after(&upstream.headers);
-    let stop = match status {
-        429 => Stop::ProviderBusy { placement, retry_after_s: retry_after.map(|wait| wait.as_secs().max(1)) },
-        401 | 403 | 404 => Stop::ProviderSetUp { placement, status },
-        400..=499 if status != 408 => Stop::ProviderRefused { placement, status, fault },
+    let ours =
+        matches!(station.connector(), Connector::Local(_)).then(|| ModelRefusal::parse(&body)).flatten();
+    let fault = ProviderFault::parse(&body);
+    let stop = match (status, ours) {
+        (400, Some(refusal)) => Stop::ModelRefused(Box::new(refusal)),
+        (429, _) => {
+            Stop::ProviderBusy { placement, retry_after_s: retry_after.map(|wait| wait.as_secs().max(1)) }
+        }
+        (401 | 403 | 404, _) => Stop::ProviderSetUp { placement, status },
+        (400..=499, _) if status != 408 => Stop::ProviderRefused { placement, status, fault },
         _ => Stop::Unavailable { placement, status: Some(status) },
     };
     let is_transient = matches!(status, 408 | 429 | 500..=599);
@@ -100,7 +110,10 @@ pub(crate) async fn read_failure(mut upstream: Upstream, station: &Station, dead
         stop,
         is_transient,
         is_in_doubt: false,
-        is_placements: is_transient || matches!(status, 401 | 403 | 404),
+        // A placement of a chat model that makes no embeddings is none the worse for it.
+        is_placements: is_transient
+            || status == 401
+            || (matches!(status, 403 | 404) && endpoint == Endpoint::Chat),
         retry_after,
     }
 }
@@ -145,8 +158,14 @@ impl Tries {
         if failure.is_placements {
             station.failed(gateway.now_ms(), failure.retry_after);
         }
-        // A dialect that cannot say it costs nothing to find out, so it uses up no try.
-        if matches!(failure.stop, Stop::Request(_)) {
+        // A dialect that cannot say it, or a model that cannot do it, costs nothing to find out, so it uses up no
+        // try.
+        let is_unable = match &failure.stop {
+            Stop::Request(_) => true,
+            Stop::ModelRefused(refusal) => refusal.is_unable(),
+            _ => false,
+        };
+        if is_unable {
             return if is_last { Again::No } else { Again::Next };
         }
         if !failure.is_transient || self.left == 0 || !gateway.retries.spend() {

@@ -81,12 +81,37 @@ impl Outcome {
     }
 }
 
-/// The language that the client spoke.
+/// The language that the client spoke, and with it what it asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Dialect {
     /// `POST /v1/chat/completions`.
     OpenAiChat,
+    /// `POST /v1/completions`.
+    OpenAiCompletions,
+    /// `POST /v1/embeddings`.
+    OpenAiEmbeddings,
+    /// `POST /tokenize`: costs nothing, so it has no ledger entry.
+    Tokenize,
+    /// `POST /detokenize`: likewise.
+    Detokenize,
+    /// `GET /tokenizer_info`: likewise.
+    TokenizerInfo,
+}
+
+impl Dialect {
+    /// The name that records and metrics use.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Dialect::OpenAiChat => "open_ai_chat",
+            Dialect::OpenAiCompletions => "open_ai_completions",
+            Dialect::OpenAiEmbeddings => "open_ai_embeddings",
+            Dialect::Tokenize => "tokenize",
+            Dialect::Detokenize => "detokenize",
+            Dialect::TokenizerInfo => "tokenizer_info",
+        }
+    }
 }
 
 /// Whether a scan ran (I6: no record claims a scan that did not run).
@@ -293,6 +318,12 @@ pub struct RequestRecord {
 impl RequestRecord {
     /// So many findings are kept one by one; the rest is counted.
     pub const MOST_FINDINGS: usize = 64;
+
+    /// Whether its content went to a placement. Requests to a tokeniser do so without a ledger entry: they cost nothing.
+    #[must_use]
+    pub fn was_sent(&self) -> bool {
+        self.entry.is_some() || !self.attempts.is_empty()
+    }
 
     /// A record as it stands at admission. Until something better is known it says "failed".
     #[must_use]

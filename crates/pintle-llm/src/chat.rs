@@ -38,12 +38,12 @@ pub struct ChatRequest {
     received_bytes: usize,
 }
 
-/// A part of a message that the guard cannot read. Content with such a part counts as restricted.
+/// A part of a request that the guard cannot read. Content with such a part counts as restricted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unscannable {
     /// Where it stands.
     pub place: Place,
-    /// `image`, `audio`, `file`, or `unknown_part` for a type that Pintle does not know.
+    /// `image`, `audio`, `file`, `tokens`, or `unknown_part` for a type that Pintle does not know.
     pub what: &'static str,
 }
 
@@ -187,7 +187,7 @@ impl ChatRequest {
     /// request with `force_usage`, `stream_options.include_usage`, so that the call can be accounted for.
     #[must_use]
     pub fn to_openai_body(&self, model: &str, force_usage: bool) -> Bytes {
-        let wire = OpenAiBody { request: self, model, force_usage: force_usage && self.stream() };
+        let wire = OpenAiBody { body: &self.body, model, force_usage: force_usage && self.stream() };
         to_bytes(&wire, self.received_bytes + self.received_bytes / 16 + 64)
     }
 
@@ -202,18 +202,18 @@ impl ChatRequest {
     }
 }
 
-/// Serialises the document with two fields replaced, without copying it.
-struct OpenAiBody<'a> {
-    request: &'a ChatRequest,
-    model: &'a str,
-    force_usage: bool,
+/// Serialises a document with two fields replaced, without copying it.
+pub(crate) struct OpenAiBody<'a> {
+    pub(crate) body: &'a Map<String, Value>,
+    pub(crate) model: &'a str,
+    pub(crate) force_usage: bool,
 }
 
 impl Serialize for OpenAiBody<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         let mut has_options = false;
-        for (key, value) in &self.request.body {
+        for (key, value) in self.body {
             match key.as_str() {
                 "model" => map.serialize_entry(key, self.model)?,
                 "stream_options" if self.force_usage => {
@@ -230,7 +230,7 @@ impl Serialize for OpenAiBody<'_> {
     }
 }
 
-fn with_usage(options: &Value) -> Map<String, Value> {
+pub(crate) fn with_usage(options: &Value) -> Map<String, Value> {
     let mut options = options.as_object().cloned().unwrap_or_default();
     options.insert("include_usage".to_owned(), Value::Bool(true));
     options

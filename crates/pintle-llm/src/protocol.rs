@@ -4,13 +4,16 @@
 //! Every list holds constants, so a match can hide nothing: whoever writes `assistant` into `role` has said
 //! `assistant`. A value that is not in a list is a text, wherever it stands.
 
-/// Names of fields in chat completions, their parts, tools, JSON schemas and answers. Sorted, for a binary
+/// Names of fields in chat completions, their parts, tools, JSON schemas and answers, and in the requests of
+/// [`crate::Endpoint`]'s other members. Sorted, for a binary
 /// search. Also the only names that paths show; others may be content.
 const KEYS: &[&str] = &[
     "$defs",
     "$ref",
     "$schema",
     "accepted_prediction_tokens",
+    "add_generation_prompt",
+    "add_special_tokens",
     "additionalProperties",
     "allOf",
     "allowed_tools",
@@ -19,6 +22,7 @@ const KEYS: &[&str] = &[
     "arguments",
     "audio",
     "audio_tokens",
+    "best_of",
     "budget_tokens",
     "bytes",
     "cache_control",
@@ -38,7 +42,10 @@ const KEYS: &[&str] = &[
     "delta",
     "description",
     "detail",
+    "dimensions",
+    "echo",
     "effort",
+    "encoding_format",
     "end_index",
     "enum",
     "examples",
@@ -94,6 +101,7 @@ const KEYS: &[&str] = &[
     "patternProperties",
     "prediction",
     "presence_penalty",
+    "prompt",
     "prompt_cache_key",
     "prompt_filter_results",
     "prompt_tokens",
@@ -108,6 +116,7 @@ const KEYS: &[&str] = &[
     "repetition_penalty",
     "required",
     "response_format",
+    "return_token_strs",
     "role",
     "safety_identifier",
     "schema",
@@ -119,12 +128,14 @@ const KEYS: &[&str] = &[
     "stream",
     "stream_options",
     "strict",
+    "suffix",
     "system_fingerprint",
     "temperature",
     "text",
     "thinking",
     "title",
     "token",
+    "tokens",
     "tool_call_id",
     "tool_calls",
     "tool_choice",
@@ -160,7 +171,8 @@ pub(crate) fn is_protocol_value(label: &str, text: &str) -> bool {
         "finish_reason" => {
             matches!(text, "stop" | "length" | "tool_calls" | "content_filter" | "function_call")
         }
-        "object" => matches!(text, "chat.completion" | "chat.completion.chunk"),
+        "object" => matches!(text, "chat.completion" | "chat.completion.chunk" | "text_completion"),
+        "encoding_format" => matches!(text, "float" | "base64"),
         "tool_choice" | "function_call" | "mode" => matches!(text, "auto" | "none" | "required"),
         "service_tier" => matches!(text, "auto" | "default" | "flex" | "priority" | "standard" | "scale"),
         "reasoning_effort" | "effort" | "verbosity" => {

@@ -1,4 +1,4 @@
-//! One event of a streamed chat completion: its texts by channel, its usage, its end; and the chunks that
+//! One event of a streamed chat completion, or completion: its texts by channel, its usage, its end; and the chunks that
 //! Pintle makes itself when it held text back.
 //!
 //! A guard needs the pieces of one text in order. A [`Channel`] names such a text within a choice; what arrives
@@ -56,6 +56,8 @@ pub fn parse_stream_data(data: &[u8]) -> Result<StreamItem, AnswerError> {
 /// Which text of a choice a piece belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Channel {
+    /// `text` of a choice: a completion's only text.
+    Text,
     /// `delta.content`.
     Content,
     /// `delta.refusal`.
@@ -97,6 +99,7 @@ impl Channel {
     #[must_use]
     pub fn place(&self, choice: u32) -> Place {
         let within = match self {
+            Channel::Text => "text".to_owned(),
             Channel::Content => "message.content".to_owned(),
             Channel::Refusal => "message.refusal".to_owned(),
             Channel::Reasoning => "message.reasoning_content".to_owned(),
@@ -264,7 +267,7 @@ impl HeldLogprobs {
     /// More tokens than any answer has; beyond it the rest is left out.
     const ENTRIES_MAX: usize = 200_000;
 
-    /// Appends what one chunk had: `{"content": […], "refusal": […]}`.
+    /// Appends what one chunk had: `{"content": […], "refusal": […]}`, or a completion's lists side by side.
     pub fn absorb(&mut self, logprobs: Value) {
         let Value::Object(lists) = logprobs else { return };
         for (name, value) in lists {
@@ -302,6 +305,7 @@ impl ChunkHead {
     #[must_use]
     pub fn text_chunk(&self, choice: u32, channel: &Channel, text: &str) -> Option<ChatChunk> {
         let delta = match channel {
+            Channel::Text => return Some(self.chunk(vec![completion_choice(choice, text)])),
             Channel::Content => json!({ "content": text }),
             Channel::Refusal => json!({ "refusal": text }),
             Channel::Reasoning => json!({ "reasoning_content": text }),
@@ -349,6 +353,11 @@ impl ChunkHead {
     }
 }
 
+/// A choice of a completion's stream that does not end with this piece.
+fn completion_choice(choice: u32, text: &str) -> Value {
+    json!({ "index": choice, "text": text, "logprobs": null, "finish_reason": null })
+}
+
 fn choice_index(index: Option<&Value>, at: usize) -> u32 {
     let index = index.and_then(Value::as_u64).and_then(|index| u32::try_from(index).ok());
     index.unwrap_or_else(|| u32::try_from(at).unwrap_or(u32::MAX))
@@ -365,6 +374,7 @@ fn choice_texts(choice: &mut Value, at: usize, f: &mut dyn FnMut(DeltaText<'_>))
     for (at, (key, value)) in fields.iter_mut().enumerate() {
         match (key.as_str(), value) {
             ("logprobs", _) => {}
+            ("text", Value::String(text)) => f(DeltaText { choice: index, channel: Channel::Text, text }),
             ("delta", Value::Object(delta)) => delta_texts(delta, index, f),
             (key, value) => {
                 unknown(value, &format!("choices[{index}].{}", name(key, at)), Some(key), index, f)

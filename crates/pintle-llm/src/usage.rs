@@ -50,6 +50,11 @@ pub(crate) fn from_openai(usage: &Value) -> Option<TokenUsage> {
     Some(TokenUsage { input, cached_input: cached, cache_write: written, output, reasoning })
 }
 
+/// What the provider of a call without output says that it read.
+pub(crate) fn of_input(prompt_tokens: u64) -> Option<TokenUsage> {
+    (prompt_tokens <= TOKENS_MAX).then(|| TokenUsage { input: prompt_tokens, ..TokenUsage::default() })
+}
+
 /// Anthropic's counts, which arrive in pieces over a stream: each is what was last said.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct AnthropicUsage {

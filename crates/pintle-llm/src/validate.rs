@@ -1,5 +1,5 @@
 //! What a chat request must look like to be understood. Everything that this page does not name is left to the
-//! provider: unknown fields are kept, not judged.
+//! provider: unknown fields are kept, not judged. `prompt` shares the fields that other requests have too.
 
 use serde_json::{Map, Value};
 
@@ -20,7 +20,7 @@ pub(crate) struct View {
     pub(crate) max_output: Option<u64>,
 }
 
-type Object = Map<String, Value>;
+pub(crate) type Object = Map<String, Value>;
 
 /// Checks the document and reads its settings.
 pub(crate) fn view(body: &Object) -> Result<View, RequestError> {
@@ -29,14 +29,7 @@ pub(crate) fn view(body: &Object) -> Result<View, RequestError> {
         objects(body.get(list), list, MAX_TOOLS, "an array of at most 512 objects")?;
     }
     stop(body.get("stop"))?;
-    let stream_options = body.get("stream_options");
-    let include_usage = match stream_options {
-        None | Some(Value::Null) => false,
-        Some(Value::Object(options)) => {
-            boolean(options.get("include_usage"), "stream_options.include_usage")?
-        }
-        Some(other) => return Err(RequestError::invalid("stream_options", "an object", other)),
-    };
+    let include_usage = include_usage(body)?;
     let newer = limit(body.get("max_completion_tokens"), "max_completion_tokens")?;
     let older = limit(body.get("max_tokens"), "max_tokens")?;
     Ok(View {
@@ -49,7 +42,7 @@ pub(crate) fn view(body: &Object) -> Result<View, RequestError> {
     })
 }
 
-fn model(body: &Object) -> Result<&str, RequestError> {
+pub(crate) fn model(body: &Object) -> Result<&str, RequestError> {
     const EXPECTED: &str = "a name of 1 to 256 bytes";
     match body.get("model") {
         None | Some(Value::Null) => {
@@ -65,7 +58,7 @@ fn model(body: &Object) -> Result<&str, RequestError> {
     }
 }
 
-fn boolean(value: Option<&Value>, param: &str) -> Result<bool, RequestError> {
+pub(crate) fn boolean(value: Option<&Value>, param: &str) -> Result<bool, RequestError> {
     match value {
         None | Some(Value::Null) => Ok(false),
         Some(Value::Bool(set)) => Ok(*set),
@@ -73,8 +66,17 @@ fn boolean(value: Option<&Value>, param: &str) -> Result<bool, RequestError> {
     }
 }
 
+/// Whether the client asks for a usage chunk at the end of a stream.
+pub(crate) fn include_usage(body: &Object) -> Result<bool, RequestError> {
+    match body.get("stream_options") {
+        None | Some(Value::Null) => Ok(false),
+        Some(Value::Object(options)) => boolean(options.get("include_usage"), "stream_options.include_usage"),
+        Some(other) => Err(RequestError::invalid("stream_options", "an object", other)),
+    }
+}
+
 /// What stands where a whole number in some range should. Not the figure itself: it is the client's content.
-fn number_found(value: &Value) -> String {
+pub(crate) fn number_found(value: &Value) -> String {
     match value {
         Value::Number(_) => "another number".to_owned(),
         other => crate::error::type_name(other).to_owned(),
@@ -95,7 +97,7 @@ fn limit(value: Option<&Value>, param: &str) -> Result<Option<u64>, RequestError
     }
 }
 
-fn answers(value: Option<&Value>) -> Result<u32, RequestError> {
+pub(crate) fn answers(value: Option<&Value>) -> Result<u32, RequestError> {
     match value {
         None | Some(Value::Null) => Ok(1),
         Some(value) => value
@@ -110,7 +112,7 @@ fn answers(value: Option<&Value>) -> Result<u32, RequestError> {
     }
 }
 
-fn stop(value: Option<&Value>) -> Result<(), RequestError> {
+pub(crate) fn stop(value: Option<&Value>) -> Result<(), RequestError> {
     const EXPECTED: &str = "a string or an array of at most 64 strings";
     match value {
         None | Some(Value::Null | Value::String(_)) => Ok(()),
@@ -123,7 +125,7 @@ fn stop(value: Option<&Value>) -> Result<(), RequestError> {
     }
 }
 
-fn too_many(param: &str, expected: &'static str, count: usize) -> RequestError {
+pub(crate) fn too_many(param: &str, expected: &'static str, count: usize) -> RequestError {
     RequestError::InvalidField { param: param.into(), expected, found: format!("{count} elements") }
 }
 

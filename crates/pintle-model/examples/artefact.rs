@@ -1,8 +1,10 @@
 //! Writes small models with what this engine makes of them, and reads models that others wrote, so that
-//! `tests/models/check_artefact.py` can compare both with the reference implementation.
+//! `tests/models/check_artefact.py` can compare both with the reference implementation, and `check_lm_eval.py` what
+//! Pintle serves with what this engine computes.
 //!
 //! `artefact make FOLDER TEXT`: models in all forms, `expected.json` beside them.
 //! `artefact read MODEL TASK OUT`: the logits of prompts and the texts of conversations, by a model's own files.
+//! `artefact score MODEL LISTS OUT`: of lists of tokens, each token's log-probability after those before it.
 
 use std::{
     error::Error,
@@ -42,7 +44,15 @@ fn main() -> Outcome<()> {
             fs::write(out, answer(&load(model)?, &task)?.to_string())?;
             Ok(())
         }
-        _ => Err("use: artefact make FOLDER TEXT TASK | artefact read MODEL TASK OUT".into()),
+        [mode, model, lists, out] if *mode == Path::new("score") => {
+            let lists: Vec<Vec<u32>> = serde_json::from_str(&fs::read_to_string(lists)?)?;
+            let model = load(model)?;
+            let scores: Vec<Vec<f64>> = lists.iter().map(|list| score(&model, list)).collect::<Outcome<_>>()?;
+            fs::write(out, serde_json::to_string(&scores)?)?;
+            Ok(())
+        }
+        _ => Err("use: artefact make FOLDER TEXT TASK | artefact read MODEL TASK OUT | artefact score MODEL LISTS OUT"
+            .into()),
     }
 }
 
@@ -103,6 +113,19 @@ fn roughen(model: &mut Model) {
         }
     }
     model.weights = Arc::new(weights);
+}
+
+/// The log-probability of each token but the first, in double precision from the logits.
+fn score(model: &Model, tokens: &[u32]) -> Outcome<Vec<f64>> {
+    let logits = model.logits(tokens)?;
+    let rows = logits.chunks_exact(model.config.vocab_size).zip(tokens.iter().skip(1));
+    let score = |(row, token): (&[f32], &u32)| {
+        let highest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let sum: f64 = row.iter().map(|logit| f64::from(logit - highest).exp()).sum();
+        let own = row.get(*token as usize).ok_or("a token outside of the vocabulary")?;
+        Ok(f64::from(own - highest) - sum.ln())
+    };
+    rows.map(score).collect()
 }
 
 fn answer(model: &Model, task: &Task) -> Outcome<Value> {

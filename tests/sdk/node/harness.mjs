@@ -54,11 +54,12 @@ export class Fake {
     request.setEncoding("utf8");
     let raw = "";
     for await (const part of request) raw += part;
-    if (request.url !== "/v1/chat/completions" || request.headers.authorization !== `Bearer ${PROVIDER_KEY}`) {
+    if (!["/v1/chat/completions", "/v1/embeddings"].includes(request.url) || request.headers.authorization !== `Bearer ${PROVIDER_KEY}`) {
       return this.#send(response, 401, { error: { message: "wrong path or key", type: "invalid_request_error" } });
     }
     const body = JSON.parse(raw);
     this.requests.push({ headers: request.headers, body, raw });
+    if (request.url === "/v1/embeddings") return this.#embeddings(response, body);
     const said = body.messages.at(-1).content ?? "";
     const wish = /FAIL (\d{3})/.exec(said);
     if (wish) {
@@ -71,6 +72,17 @@ export class Fake {
   #send(response, status, body) {
     response.writeHead(status, { "content-type": "application/json" });
     response.end(JSON.stringify(body));
+  }
+
+  // A vector of the text's length and a half, in the form that was asked for.
+  #embeddings(response, body) {
+    const data = [body.input].flat().map((text, index) => {
+      const vector = Float32Array.of(text.length, 0.5);
+      const embedding = body.encoding_format === "base64" ? Buffer.from(vector.buffer).toString("base64") : [...vector];
+      return { object: "embedding", index, embedding };
+    });
+    const usage = { prompt_tokens: 4, total_tokens: 4 };
+    this.#send(response, 200, { object: "list", data, model: body.model, usage });
   }
 
   #message(body, said) {

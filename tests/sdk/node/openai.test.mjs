@@ -193,3 +193,22 @@ check("an IBAN is restored and never leaves", async () => {
     assert.ok(!raw.includes(IBAN) && raw.includes("IBAN"), "the provider sees a pseudonym in its place");
   }
 });
+
+check("embeddings come as numbers, whatever was asked for", async () => {
+  for (const more of [{}, { encoding_format: "float" }]) {
+    const { data, usage } = await client.embeddings.create({ model: "cloud-mini", input: ["Hello", "Hi"], ...more });
+    assert.deepEqual(data.map(({ embedding }) => [...embedding]), [[5, 0.5], [2, 0.5]]);
+    assert.equal(usage.prompt_tokens, 4);
+    assert.equal(pintle.upstream.last.body.model, "gpt-4o-mini");
+  }
+  await client.embeddings.create({ model: "cloud-mini", input: `Transfer it to ${IBAN}` });
+  assert.ok(!pintle.upstream.last.raw.includes(IBAN), "a pseudonym goes in its place");
+});
+
+check("completions say who serves them", async () => {
+  await assert.rejects(client.completions.create({ model: "cloud-mini", prompt: "Once" }), (error) => {
+    assert.equal(error.status, 400);
+    assert.equal(error.code, "endpoint_unsupported");
+    return true;
+  });
+});

@@ -7,8 +7,10 @@ they do beyond that depends on words in the last message:
     COUNT          streams numbers until the client goes away
 """
 
+import base64
 import json
 import re
+import struct
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -117,18 +119,25 @@ def tokens(value):
     return max(1, len(json.dumps(value)) // 4)
 
 
+def is_embedding(body):
+    return "input" in body
+
+
 class OpenAiFake(Fake):
-    """Chat completions as OpenAI answers them."""
+    """Chat completions and embeddings as OpenAI answers them."""
 
     def __init__(self, key):
         super().__init__()
         self.key = key
 
     def check(self, handler, body):
-        if handler.path != "/v1/chat/completions":
+        paths = {"/v1/chat/completions": False, "/v1/embeddings": True}
+        if paths.get(handler.path) is not is_embedding(body):
             raise Refused(404, "invalid_request_error", f"Unknown request URL: {handler.path}")
         if self.key and handler.headers.get("authorization") != f"Bearer {self.key}":
             raise Refused(401, "invalid_request_error", "Incorrect API key provided")
+        if is_embedding(body):
+            return
         if not isinstance(body.get("model"), str) or not body.get("messages"):
             raise Refused(400, "invalid_request_error", "model and messages are required")
         if body.get("stream_options") is not None and not body.get("stream"):
@@ -147,6 +156,8 @@ class OpenAiFake(Fake):
         return {"error": {"message": refused.message, "type": refused.kind, "param": None, "code": refused.kind}}
 
     def said(self, body):
+        if is_embedding(body):
+            return str(body["input"])
         content = body["messages"][-1].get("content") or ""
         if isinstance(content, list):
             content = " ".join(part.get("text", "") for part in content)
@@ -187,7 +198,22 @@ class OpenAiFake(Fake):
         tops = [{"token": "You", "logprob": -0.1, "bytes": [89, 111, 117]}]
         return {"content": [{**tops[0], "top_logprobs": tops}], "refusal": None}
 
+    def embeddings(self, body):
+        """A vector of the text's length and a half, in the form that was asked for."""
+        inputs = [body["input"]] if isinstance(body["input"], str) else body["input"]
+        data = []
+        for index, text in enumerate(inputs):
+            vector = [float(len(text)), 0.5]
+            if body.get("encoding_format") == "base64":
+                vector = base64.b64encode(struct.pack("<2f", *vector)).decode()
+            data.append({"object": "embedding", "index": index, "embedding": vector})
+        used = tokens(inputs)
+        usage = {"prompt_tokens": used, "total_tokens": used}
+        return {"object": "list", "data": data, "model": f"{body['model']}-2026-01-01", "usage": usage}
+
     def whole(self, body):
+        if is_embedding(body):
+            return self.embeddings(body)
         message, reason = self.message(body)
         choices = [
             {"index": n, "message": message, "logprobs": self.logprobs(body, message), "finish_reason": reason}

@@ -161,6 +161,52 @@ class Pintle:
         return next((row for row in rows if use_case in row.values()), None)
 
 
+class Demo:
+    """The demonstration, as `pintle` serves it without a configuration: its placements and a key of its own."""
+
+    def __init__(self, binary):
+        self.binary = binary
+        self.folder = tempfile.TemporaryDirectory(prefix="pintle-sdk-demo-")
+        self.home = pathlib.Path(self.folder.name)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        self.listen = f"127.0.0.1:{port}"
+        self.process = None
+
+    def command(self, *arguments):
+        return [self.binary, "--data", str(self.home / "data"), *arguments]
+
+    def __enter__(self):
+        with (self.home / "server.log").open("wb") as log:
+            self.process = subprocess.Popen(
+                self.command("serve", "--demo", "--listen", self.listen),
+                cwd=self.home, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )
+        try:
+            until("the demonstration", self.is_ready)
+            command = self.command("key", "create", "--use-case", "customer-replies", "--json")
+            made = subprocess.run(command, cwd=self.home, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
+            self.key = json.loads(made.stdout)["key"]
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def is_ready(self):
+        with contextlib.suppress(OSError, urllib.error.URLError):
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=1) as answer:
+                return answer.status == 200
+        return False
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.folder.cleanup()
+
+
 def until(what, probe):
     """Asks until the answer is true, and gives it."""
     end = time.monotonic() + PATIENCE_S

@@ -324,6 +324,51 @@ def test_anthropic_cancelled():
     assert pintle.anthropic.client_left.wait(harness.PATIENCE_S), "the provider was left counting"
 
 
+def test_embeddings():
+    # The SDK asks for Base64 unless told otherwise, and gives numbers either way.
+    for options in ({}, {"encoding_format": "float"}, {"encoding_format": "float", "dimensions": 2}):
+        answer = client.embeddings.create(model="cloud-mini", input=["Good morning", "Hello"], **options)
+        assert [item.embedding for item in answer.data] == [[12.0, 0.5], [5.0, 0.5]], answer.data
+        assert answer.usage.prompt_tokens > 0
+        sent = pintle.openai.last
+        assert sent["model"] == "gpt-4o-mini" and sent.get("dimensions") == options.get("dimensions")
+
+
+def test_embeddings_never_see_an_iban():
+    client.embeddings.create(model="cloud-mini", input=f"Transfer the rent to {IBAN}")
+    assert IBAN.encode() not in pintle.openai.requests[0]["raw"] and b"IBAN" in pintle.openai.requests[0]["raw"]
+    error = refusal(openai.PermissionDeniedError, lambda: client.embeddings.create(model="cloud-mini", input=PRIVATE_KEY))
+    assert error.code == "policy_refused" and len(pintle.openai.requests) == 1
+    error = refusal(openai.BadRequestError, lambda: client.embeddings.create(model="auto", input="Hello"))
+    assert error.code == "invalid_field" and error.param == "model"
+
+
+def test_completions_say_who_serves_them():
+    error = refusal(openai.BadRequestError, lambda: client.completions.create(model="cloud-mini", prompt="Once"))
+    assert error.code == "endpoint_unsupported" and error.param == "model", error.body
+
+
+def test_completions_of_the_demonstrations_own_model():
+    with harness.Demo(pintle.binary) as demo:
+        own = OpenAI(base_url=f"{demo.url}/v1", api_key=demo.key, timeout=60, max_retries=0)
+        ask = lambda **options: own.completions.create(model="onprem-assistant", prompt="Travel is booked", **options)
+        owner = next(model.owned_by for model in own.models.list() if model.id == "onprem-assistant")
+        if owner != "embedded":
+            # A demonstration without a trained model: nobody serves completions, and it says so.
+            assert refusal(openai.BadRequestError, ask).code == "endpoint_unsupported"
+            return
+        fields = {"max_tokens": 8, "temperature": 0, "seed": 1}
+        whole = ask(logprobs=2, echo=True, **fields)
+        text, logprobs = whole.choices[0].text, whole.choices[0].logprobs
+        assert text.startswith("Travel is booked") and whole.usage.completion_tokens > 0
+        assert len(logprobs.tokens) == len(logprobs.token_logprobs) == len(logprobs.text_offset)
+        assert logprobs.token_logprobs[0] is None and logprobs.token_logprobs[1] < 0
+        streamed = "".join(chunk.choices[0].text for chunk in ask(stream=True, echo=True, **fields) if chunk.choices)
+        assert streamed == text, (streamed, text)
+        two = own.completions.create(model="onprem-assistant", prompt=["Travel is", [40, 41]], n=2, **fields)
+        assert [choice.index for choice in two.choices] == [0, 1, 2, 3]
+
+
 def main():
     global client
     harness.guard_against_hangs(pintle)

@@ -98,7 +98,7 @@ fn facts(view: &View, record: &RequestRecord) -> Markup {
 pub(crate) fn destination(record: &RequestRecord) -> Markup {
     html! {
         @match (&record.placement, record.zone) {
-            (Some(placement), zone) if record.entry.is_some() => {
+            (Some(placement), zone) if record.was_sent() => {
                 (placement) @if let Some(zone) = zone { div.sub { (parts::zone_label(zone)) } }
             },
             _ => { span.muted { "nowhere" } },
@@ -110,6 +110,7 @@ pub(crate) fn destination(record: &RequestRecord) -> Markup {
 pub(crate) fn cost(view: &View, record: &RequestRecord) -> Markup {
     html! {
         @match &record.entry {
+            None if record.was_sent() => { "nothing: only the tokeniser worked" },
             None => { span.muted { "nothing was sent" } },
             Some(entry) => {
                 @match entry.cost {
@@ -195,13 +196,16 @@ fn meaning(record: &RequestRecord) -> &'static str {
     if record.entry.as_ref().is_some_and(|entry| entry.state == EntryState::Voided) {
         return "No provider did any work on it, and it cost nothing.";
     }
-    match (record.outcome, record.entry.is_some()) {
+    match (record.outcome, record.was_sent()) {
         (Outcome::Refused, false) if record.findings_total > 0 => {
             "Nothing was sent, and it cost nothing. The next clean request works."
         }
         (Outcome::Refused, false) => "Nothing was sent, and it cost nothing.",
         (Outcome::Refused, true) => "It was sent, and its answer was held back.",
         (Outcome::Failed, false) => "Nothing was sent, and it cost nothing.",
+        (Outcome::Failed, true) if record.entry.is_none() => {
+            "It was sent, and something broke on the way. It cost nothing."
+        }
         (Outcome::Failed, true) => "It was sent, and something broke on the way or at the provider.",
         (Outcome::Cancelled, _) => "The client went away before the end. What was used by then is paid for.",
         (Outcome::InDoubt, _) => {

@@ -60,7 +60,7 @@ pub(crate) fn timeline(view: &View, record: &RequestRecord) -> Markup {
                     div.step {
                         h3 {
                             (words::capital(phase.as_str()))
-                            @if !reached { span.sub { "not reached" } }
+                            @if !reached { span.sub { (if record.outcome == Outcome::Answered { "not needed" } else { "not reached" }) } }
                             @if ends_here { span.sub { " · it ended here" } }
                             @if let Some(time) = record.phases.iter().find(|it| it.phase == phase) {
                                 span.took { (view::duration(time.duration_us)) }
@@ -92,6 +92,11 @@ fn admit(view: &View, record: &RequestRecord) -> Markup {
     let key = record.key.and_then(|id| view.snapshot.keys().into_iter().find(|key| key.id == id));
     let dialect = match record.dialect {
         Dialect::OpenAiChat => "OpenAI chat completions",
+        Dialect::OpenAiCompletions => "OpenAI completions",
+        Dialect::OpenAiEmbeddings => "OpenAI embeddings",
+        Dialect::Tokenize => "to a tokeniser (text to tokens)",
+        Dialect::Detokenize => "to a tokeniser (tokens to text)",
+        Dialect::TokenizerInfo => "to a tokeniser (its settings)",
     };
     html! {
         p {

@@ -17,11 +17,13 @@ use http_body::Frame;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use pintle_core::{DataClass, Secret};
-use pintle_llm::{LocalAnswer, LocalBody, LocalBroken, LocalModel, RequestError};
+use pintle_llm::{
+    AnyRequest, Endpoint, LocalAnswer, LocalBody, LocalBroken, LocalModel, PromptRequest, RequestError,
+};
 use pintle_registry::{Placement, Provider, Timeouts};
 use tokio::time::Instant;
 
-use crate::content::Cleared;
+use crate::{content::Cleared, work::in_place};
 pub(crate) use dial::Dialler;
 use dial::HttpClient;
 pub use dial::UpstreamError;
@@ -46,7 +48,9 @@ pub(crate) enum Connector {
 /// A provider's endpoint, ready to be sent to.
 pub(crate) struct HttpTarget {
     client: HttpClient,
-    target: Uri,
+    chat: Uri,
+    /// Where its dialect has embeddings.
+    embeddings: Option<Uri>,
     headers: HeaderMap,
     protocol: Protocol,
     timeouts: Timeouts,
@@ -60,7 +64,7 @@ impl Connector {
         model: Option<Arc<dyn LocalModel>>,
     ) -> Result<Self, UpstreamError> {
         let bad = || UpstreamError::Address { placement: placement.name.clone() };
-        let (target, credentials, protocol) = match &placement.provider {
+        let (chat, embeddings, credentials, protocol) = match &placement.provider {
             Provider::Simulated => return Ok(Connector::Simulated),
             Provider::Embedded => {
                 let name = || placement.name.clone();
@@ -69,22 +73,26 @@ impl Connector {
                     .ok_or_else(|| UpstreamError::NoModel { placement: name() });
             }
             Provider::OpenAi { base_url, api_key } => {
-                let target = join(base_url, "/chat/completions");
-                (target, bearer(api_key.as_ref()), Protocol::OpenAi)
+                let embeddings = Some(join(base_url, "/embeddings"));
+                let chat = join(base_url, "/chat/completions");
+                (chat, embeddings, bearer(api_key.as_ref()), Protocol::OpenAi)
             }
             Provider::AzureOpenAi { base_url, api_key, api_version } => {
-                let path = format!(
-                    "/openai/deployments/{}/chat/completions?api-version={api_version}",
-                    placement.model
-                );
-                (join(base_url, &path), plain("api-key", api_key.as_ref()), Protocol::OpenAi)
+                let at = |what: &str| {
+                    let model = &placement.model;
+                    let path = format!("/openai/deployments/{model}/{what}?api-version={api_version}");
+                    join(base_url, &path)
+                };
+                let credentials = plain("api-key", api_key.as_ref());
+                (at("chat/completions"), Some(at("embeddings")), credentials, Protocol::OpenAi)
             }
             Provider::Anthropic { base_url, api_key } => {
                 let credentials = plain("x-api-key", api_key.as_ref());
-                (join(base_url, "/messages"), credentials, Protocol::Anthropic)
+                (join(base_url, "/messages"), None, credentials, Protocol::Anthropic)
             }
         };
-        let target: Uri = target.parse().map_err(|_| bad())?;
+        let chat: Uri = chat.parse().map_err(|_| bad())?;
+        let embeddings = embeddings.map(|target| target.parse().map_err(|_| bad())).transpose()?;
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(
@@ -99,9 +107,26 @@ impl Connector {
             value.set_sensitive(true);
             headers.insert(name, value);
         }
-        let client = dialler.client(&target, &placement.timeouts)?;
+        let client = dialler.client(&chat, &placement.timeouts)?;
         let timeouts = placement.timeouts;
-        Ok(Connector::Http(Box::new(HttpTarget { client, target, headers, protocol, timeouts })))
+        Ok(Connector::Http(Box::new(HttpTarget { client, chat, embeddings, headers, protocol, timeouts })))
+    }
+
+    /// Whether the placement can be asked for this. What a model within the process cannot do, it says itself.
+    pub(crate) fn offers(&self, endpoint: Endpoint) -> bool {
+        match (self, endpoint) {
+            (_, Endpoint::Chat) | (Connector::Local(_), _) => true,
+            (Connector::Http(http), Endpoint::Embeddings) => http.embeddings.is_some(),
+            (Connector::Http(_) | Connector::Simulated, _) => false,
+        }
+    }
+
+    /// The model within the process, if it is one.
+    pub(crate) fn local(&self) -> Option<&dyn LocalModel> {
+        match self {
+            Connector::Local(model) => Some(model.as_ref()),
+            Connector::Http(_) | Connector::Simulated => None,
+        }
     }
 
     pub(crate) fn protocol(&self) -> Protocol {
@@ -187,19 +212,47 @@ pub(crate) async fn send(
         return Err(SendError::Connect);
     }
     let model = station.placement().model.as_str();
-    match station.connector() {
-        Connector::Local(model) => local_answer(model.chat(cleared.request())),
-        Connector::Simulated => Ok(simulated::answer(cleared.request(), station.placement())),
-        Connector::Http(http) => {
-            let body = match http.protocol {
-                Protocol::OpenAi => cleared.request().to_openai_body(model, true),
-                Protocol::Anthropic => cleared
-                    .request()
-                    .to_anthropic_body(model, default_max_tokens)
-                    .map_err(SendError::Unsupported)?,
-            };
-            http.post(body, deadline).await
+    match (station.connector(), cleared.request()) {
+        (Connector::Local(model), AnyRequest::Chat(chat)) => local_answer(model.chat(chat)),
+        (Connector::Local(model), AnyRequest::Prompt(prompt)) => {
+            // Its tokeniser reads the text at once.
+            local_answer(in_place(prompt.received_bytes(), || ask(model.as_ref(), prompt)))
         }
+        (Connector::Simulated, AnyRequest::Chat(chat)) => Ok(simulated::answer(chat, station.placement())),
+        (Connector::Http(http), AnyRequest::Chat(chat)) => {
+            let body = match http.protocol {
+                Protocol::OpenAi => chat.to_openai_body(model, true),
+                Protocol::Anthropic => {
+                    chat.to_anthropic_body(model, default_max_tokens).map_err(SendError::Unsupported)?
+                }
+            };
+            http.post(&http.chat, body, deadline).await
+        }
+        (Connector::Http(http), AnyRequest::Prompt(prompt)) => match &http.embeddings {
+            Some(target) if prompt.endpoint() == Endpoint::Embeddings => {
+                http.post(target, prompt.to_openai_body(model), deadline).await
+            }
+            _ => Err(not_offered()),
+        },
+        (Connector::Simulated, AnyRequest::Prompt(_)) => Err(not_offered()),
+    }
+}
+
+/// [`Connector::offers`] keeps requests from coming here.
+fn not_offered() -> SendError {
+    let reason = "its provider does not serve this path; name another placement";
+    SendError::Unsupported(RequestError::Unsupported { param: "model".to_owned(), reason })
+}
+
+fn ask(model: &dyn LocalModel, prompt: &PromptRequest) -> LocalAnswer {
+    let body = prompt.body();
+    match prompt.endpoint() {
+        Endpoint::Completions => model.completions(body),
+        Endpoint::Embeddings => model.embeddings(body),
+        Endpoint::Tokenize => model.tokenize(body),
+        Endpoint::Detokenize => model.detokenize(body),
+        Endpoint::TokenizerInfo => model.tokenizer_info(),
+        Endpoint::Chat => LocalAnswer::unsupported("chats that came as prompts"),
     }
 }
 
@@ -214,10 +267,10 @@ fn local_answer(answer: LocalAnswer) -> Result<Upstream, SendError> {
 }
 
 impl HttpTarget {
-    async fn post(&self, body: Bytes, deadline: Instant) -> Result<Upstream, SendError> {
+    async fn post(&self, target: &Uri, body: Bytes, deadline: Instant) -> Result<Upstream, SendError> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.target.clone();
+        *request.uri_mut() = target.clone();
         *request.headers_mut() = self.headers.clone();
         let silent_at = Instant::now() + Duration::from_millis(self.timeouts.first_byte_ms);
         let until = silent_at.min(deadline);

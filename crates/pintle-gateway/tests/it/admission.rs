@@ -98,7 +98,7 @@ async fn an_unknown_model_names_the_known_ones() {
     assert_eq!(error["param"], "model");
     assert_eq!(
         error["message"],
-        "There is no placement or model `gpt-99` here. Use `auto`, or one of: `auto`, `cloud`."
+        "There is no placement or model `gpt-99` here. Use one of: `auto`, `cloud`."
     );
     assert_eq!(fixture.record().await.outcome, Outcome::Refused);
 }
@@ -178,7 +178,7 @@ async fn a_reload_acts_on_the_next_request() {
 async fn paths_that_are_not_there_say_so_in_the_same_shape() {
     let upstream = FakeUpstream::start().await;
     let fixture = Fixture::new(vec![cloud("cloud", &upstream)]).await;
-    let missing = fixture.post("/v1/embeddings", json!({})).await;
+    let missing = fixture.post("/v1/audio/speech", json!({})).await;
     assert_eq!((missing.status, code(&missing).as_str()), (404, "unknown_endpoint"));
     let wrong = fixture.get("/v1/chat/completions").await;
     assert_eq!((wrong.status, code(&wrong).as_str()), (405, "method_not_allowed"));

@@ -5,6 +5,7 @@ mod answers;
 mod chunks;
 mod goldens;
 mod hostile;
+mod prompts;
 mod properties;
 mod rewriting;
 mod streams;

@@ -6,11 +6,10 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use pintle_llm::{ErrorBody, LocalBody, LocalBroken, SSE_DONE, encode_sse};
+use pintle_llm::{LocalBody, LocalBroken, SSE_DONE, encode_sse};
 use serde_json::Value;
 
 use super::{
-    ask::Kind,
     choice::Choice,
     wire::{Counts, Wire},
     writer::Piece,
@@ -145,19 +144,12 @@ impl LocalBody for Streamed {
             End::Over => Poll::Ready(None),
             End::Broken => {
                 this.answer.end = End::Over;
-                Poll::Ready(Some(match this.answer.wire.kind {
-                    // The gateway has an error of its own for an answer that broke off; an event in the stream would
-                    // pass for a provider's refusal.
-                    Kind::Chat => Err(LocalBroken),
-                    Kind::Completion => Ok(broken_event()),
-                }))
+                // The gateway has an error of its own for an answer that broke off; an event in the stream would pass
+                // for a provider's refusal.
+                Poll::Ready(Some(Err(LocalBroken)))
             }
         }
     }
-}
-
-fn broken_event() -> Bytes {
-    ErrorBody::new("server_error", "model_broken", "the model broke off its answer").to_sse()
 }
 
 /// A body that is one document. Where the model breaks off, so does the body: before its first byte.
