@@ -27,7 +27,7 @@ struct Stage {
     run: fn(&Place) -> Outcome<Counts>,
 }
 
-const STAGES: [Stage; 8] = [
+const STAGES: [Stage; 9] = [
     Stage { name: "format", about: "the code is formatted", run: format },
     Stage { name: "lints", about: "Clippy finds nothing", run: lints },
     Stage { name: "tidy", about: "the rules of the house", run: |_| tidy::run().map(|()| Counts::default()) },
@@ -35,6 +35,7 @@ const STAGES: [Stage; 8] = [
     Stage { name: "build", about: "the release binary, which the next stages drive", run: build },
     Stage { name: "sdk-python", about: "the official OpenAI SDK for Python", run: sdk_python },
     Stage { name: "sdk-node", about: "the official OpenAI SDK for Node", run: sdk_node },
+    Stage { name: "lm-eval", about: "the unmodified lm-eval against a served model", run: lm_eval },
     Stage { name: "browser", about: "the console in Chromium: links, policy, accessibility", run: browser },
 ];
 
@@ -152,6 +153,18 @@ fn sdk_python(place: &Place) -> Outcome<Counts> {
     let test = place.file("tests/sdk/python/test_openai.py")?;
     let python = install::python(&place.target, "python", &place.file("tests/sdk/python/requirements.txt")?)?;
     counted(&mut driver(place, &python, &test)?)
+}
+
+/// The harness reads from the demonstration's own model what our training engine computes.
+fn lm_eval(place: &Place) -> Outcome<Counts> {
+    let requirements = place.file("tests/models/requirements-lm-eval.txt")?;
+    let script = place.file("tests/models/check_lm_eval.py")?;
+    let build = ["build", "--release", "--quiet", "--package", "pintle-model", "--example", "artefact"];
+    tools::show(tools::cargo(&place.root).args(build))?;
+    let python = install::python(&place.target, "lm-eval", &requirements)?;
+    let example = place.target.join("release").join("examples").join("artefact");
+    let version = place.root.join("crates/pintle/demo_model");
+    counted(driver(place, &python, &script)?.arg(place.binary()?).arg(example).arg(version))
 }
 
 fn sdk_node(place: &Place) -> Outcome<Counts> {
