@@ -8,10 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{
-    Model, config,
-    weights::{Shards, short},
-};
+use super::{Model, config, weights::Shards};
 use crate::{
     Layout, ModelError,
     tokenise::{Tokeniser, files::read_bounded},
@@ -33,15 +30,15 @@ pub fn load(folder: &Path) -> Result<Model, ModelError> {
     let mut shards = Shards::open(&shard_paths(folder)?)?;
     // The weights are reserved only after the files have been found to hold as many: what the header says is true for
     // each tensor, so a shape that claims more fails at a tensor.
-    if config::weights(&config).and_then(|weights| usize::try_from(weights).ok()).is_none() {
-        let path = folder.join("config.json");
-        return Err(ModelError::Broken { path, why: "the network would be too large".into() });
-    }
     let layout = Layout::new(&config);
     for tensor in &layout.tensors {
         shards.check(tensor)?;
     }
-    refuse_others(&shards, &layout, config.tie_word_embeddings)?;
+    // A tied head is the embedding, and the angles follow from the shape.
+    let is_tied = config.tie_word_embeddings;
+    shards.refuse_others(&layout.tensors, |name| {
+        name.ends_with("rotary_emb.inv_freq") || (is_tied && name == "lm_head.weight")
+    })?;
     let mut weights = vec![0.0; layout.weights];
     for tensor in &layout.tensors {
         let Some(into) = weights.get_mut(tensor.range.clone()) else { continue };
@@ -56,19 +53,6 @@ pub fn load(folder: &Path) -> Result<Model, ModelError> {
         ModelError::Parts(why) => ModelError::Broken { path: folder.into(), why },
         other => other,
     })
-}
-
-/// Tensors that the engine would leave out make it another network, but for those that follow from the others.
-fn refuse_others(shards: &Shards, layout: &Layout, is_tied: bool) -> Result<(), ModelError> {
-    let known: BTreeSet<&str> = layout.tensors.iter().map(|tensor| tensor.name.as_str()).collect();
-    let follows = |name: &str| name.ends_with("rotary_emb.inv_freq") || (is_tied && name == "lm_head.weight");
-    match shards.names().find(|name| !known.contains(name) && !follows(name)) {
-        None => Ok(()),
-        Some(name) => Err(ModelError::Unsupported {
-            path: shards.file_of(name).unwrap_or(Path::new(SINGLE)).into(),
-            what: format!("the tensor `{}` is of another network", short(name)),
-        }),
-    }
 }
 
 /// The files of the weights: one, or those that the index names.

@@ -1,11 +1,11 @@
 //! A model as files that others read too: the folder that Hugging Face's `transformers` knows (`save`, `load`), and
 //! one GGUF file for llama.cpp (`gguf`). `weights` reads and writes the numbers.
 
-mod config;
+pub(crate) mod config;
 mod gguf;
 mod load;
 mod save;
-mod weights;
+pub(crate) mod weights;
 
 use std::{fmt, sync::Arc};
 
@@ -108,7 +108,7 @@ impl Model {
         generation: Generation,
     ) -> Result<Self, ModelError> {
         config.check()?;
-        let expected = config::weights(&config).unwrap_or(u64::MAX);
+        let expected = config.weights().unwrap_or(u64::MAX);
         if expected != weights.len() as u64 {
             let why = format!("the shape has {expected} weights, given are {}", weights.len());
             return Err(ModelError::Parts(why));

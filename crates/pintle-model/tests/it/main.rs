@@ -3,6 +3,7 @@
 
 mod artefact;
 mod corpus;
+mod encode;
 mod evaluate;
 mod handbook;
 mod pairs;
