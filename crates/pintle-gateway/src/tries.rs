@@ -87,6 +87,9 @@ pub(crate) async fn read_failure(mut upstream: Upstream, station: &Station, dead
     let retry_after = retry_after(&upstream.headers);
     let stop = match status {
         429 => Stop::ProviderBusy { placement, retry_after_s: retry_after.map(|wait| wait.as_secs().max(1)) },
+        503 if station.connector().is_local() && fault.code.as_deref() == Some("model_unavailable") => {
+            Stop::ModelUnavailable { placement }
+        }
         401 | 403 | 404 => Stop::ProviderSetUp { placement, status },
         400..=499 if status != 408 => Stop::ProviderRefused { placement, status, fault },
         _ => Stop::Unavailable { placement, status: Some(status) },

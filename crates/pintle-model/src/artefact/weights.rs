@@ -108,7 +108,7 @@ pub(super) fn write_numbers<const N: usize>(
 }
 
 /// Rounds to the nearest, ties to even; what is no number stays none.
-fn to_bf16(value: f32) -> u16 {
+pub(crate) fn to_bf16(value: f32) -> u16 {
     let bits = value.to_bits();
     let upper = (bits >> 16) as u16;
     if value.is_nan() {

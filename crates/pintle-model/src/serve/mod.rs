@@ -22,7 +22,7 @@ mod turns;
 mod wire;
 mod writer;
 
-use std::{path::Path, sync::Arc};
+use std::{borrow::Cow, path::Path, sync::Arc};
 
 use pintle_core::{Clock, DataClass, Id, IdKind};
 use pintle_llm::{ChatRequest, LocalAnswer, LocalModel};
@@ -30,7 +30,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     ModelError,
-    artefact::{Generation, Model, load},
+    artefact::{self, Generation, Model, Opened},
     encode::is_encoder,
     infer::{Engine, EngineModel, EngineSettings, EngineStatus, Job, Precision, Sampling},
     tokenise::Tokeniser,
@@ -140,11 +140,12 @@ pub fn open(
 }
 
 impl ServedModel {
-    /// Loads a model's folder and starts its engine. Reads and packs all weights, so it takes a while: not for a thread
-    /// that others wait for. Answers call the model `name`; `class` is that of what it was trained on.
+    /// Loads a model's folder and starts its engine. Reads and packs all weights, one tensor after the other, so it takes a
+    /// while: not for a thread that others wait for. Answers call the model `name`; `class` is that of what it was trained
+    /// on.
     ///
     /// # Errors
-    /// Those of [`load`], and settings out of their bounds.
+    /// Those of [`crate::artefact::load`], and settings out of their bounds.
     pub fn open(
         folder: &Path,
         name: &str,
@@ -152,7 +153,12 @@ impl ServedModel {
         settings: ServeSettings,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, ModelError> {
-        ServedModel::start(&load(folder)?, name, class, settings, clock)
+        let mut opened = artefact::open(folder)?;
+        let packed = EngineModel::from_tensors(opened.config.clone(), settings.precision, |tensor| {
+            opened.read(tensor).map(Cow::Owned)
+        })?;
+        let Opened { tokeniser, generation, .. } = opened;
+        ServedModel::work(packed, Arc::new(tokeniser), generation, name, class, settings.engine, clock)
     }
 
     /// As [`ServedModel::open`], for a model that is loaded already. Its weights are packed anew; it is not needed any
@@ -168,21 +174,34 @@ impl ServedModel {
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, ModelError> {
         let packed = EngineModel::new(model.config.clone(), &model.weights, settings.precision)?;
-        let engine = Engine::start(Arc::new(packed), settings.engine)?;
-        let tokeniser = Arc::clone(&model.tokeniser);
+        let (tokeniser, generation) = (Arc::clone(&model.tokeniser), model.generation.clone());
+        ServedModel::work(packed, tokeniser, generation, name, class, settings.engine, clock)
+    }
+
+    fn work(
+        packed: EngineModel,
+        tokeniser: Arc<Tokeniser>,
+        generation: Generation,
+        name: &str,
+        class: DataClass,
+        settings: EngineSettings,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Self>, ModelError> {
+        let vocabulary = packed.config().vocab_size;
+        let engine = Engine::start(Arc::new(packed), settings)?;
         let ids = 0..u32::try_from(tokeniser.vocab_size()).unwrap_or(u32::MAX);
         let lengths = ids.filter(|id| !tokeniser.is_control(*id)).filter_map(|id| tokeniser.token_bytes(id));
         let longest = lengths.map(|bytes| bytes.len()).max().unwrap_or(1);
         Ok(Arc::new(ServedModel {
             text_bytes_max: engine.context_max().saturating_mul(longest),
-            desk: Desk::new(&tokeniser, engine.context_max(), model.config.vocab_size, model.generation.bos)?,
+            desk: Desk::new(&tokeniser, engine.context_max(), vocabulary, generation.bos)?,
             tokeniser,
             engine,
-            generation: model.generation.clone(),
+            generation,
             name: name.into(),
             class,
-            slots: settings.engine.slots,
-            jobs_max: settings.engine.slots.saturating_add(settings.engine.queue_max),
+            slots: settings.slots,
+            jobs_max: settings.slots.saturating_add(settings.queue_max),
             clock,
         }))
     }
