@@ -104,10 +104,16 @@ impl EncoderModel {
     pub fn encode(&self, texts: &[Vec<u32>], threads: usize) -> Result<Vec<Vec<f32>>, ModelError> {
         let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
         // Nobody loses interest here.
-        self.encode_while(&texts, threads, &|| true).map(Option::unwrap_or_default)
+        let embeddings = self.encode_while(&texts, threads, &|| true)?.unwrap_or_default();
+        if embeddings.iter().flatten().all(|value| value.is_finite()) {
+            Ok(embeddings)
+        } else {
+            Err(ModelError::NotANumber)
+        }
     }
 
-    /// As [`EncoderModel::encode`], as long as `wanted` says so; it is asked before each pass.
+    /// As [`EncoderModel::encode`], as long as `wanted` says so; it is asked before each pass. Whether the embeddings are
+    /// made of numbers is left to the caller.
     pub(crate) fn encode_while(
         &self,
         texts: &[&[u32]],
@@ -140,9 +146,6 @@ impl EncoderModel {
         })?;
         if done.len() < texts.len() {
             return Ok(None);
-        }
-        if done.iter().flat_map(|(_, embedding)| embedding).any(|value| !value.is_finite()) {
-            return Err(ModelError::NotANumber);
         }
         let mut embeddings = vec![Vec::new(); texts.len()];
         for (index, embedding) in done {

@@ -193,6 +193,13 @@ impl Queue {
         true
     }
 
+    /// So many jobs have come to their end: there is room for others. Called before their callers are told, who may send
+    /// the next one at once.
+    pub(super) fn release(&self, count: usize) {
+        let mut state = lock(&self.state);
+        state.running = state.running.saturating_sub(count);
+    }
+
     /// Takes no more jobs. Those that wait or run still come to their end.
     pub(super) fn close(&self) {
         lock(&self.state).closed = true;

@@ -88,8 +88,12 @@ impl Serialize for Numbers<'_> {
     }
 }
 
-/// The answer's document.
+/// The answer's document; none where the network gave something else than numbers.
 pub(super) fn document(embeddings: &[Vec<f32>], form: &Form, model: &str) -> Result<Bytes, LocalBroken> {
+    if !embeddings.iter().flatten().all(|value| value.is_finite()) {
+        tracing::error!(model, "an embedding is not made of numbers: the model's weights are broken");
+        return Err(LocalBroken);
+    }
     let data = embeddings.iter().enumerate().map(|(index, values)| Entry {
         object: "embedding",
         index,

@@ -260,7 +260,8 @@ impl Worker {
         let is_wanted = || picks.iter().any(|pick| !pick.teller.has_left());
         match self.model.encode_while(&texts, self.threads, &is_wanted) {
             Ok(Some(embeddings)) => {
-                for complete in self.turns.put(picks.into_iter().zip(embeddings)) {
+                let complete = self.turns.put(picks.into_iter().zip(embeddings));
+                for complete in complete.into_iter().filter(|complete| !complete.teller.has_left()) {
                     let answer = embeddings::document(&complete.embeddings, &complete.form, &self.name);
                     complete.teller.tell(answer);
                 }

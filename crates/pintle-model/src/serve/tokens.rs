@@ -205,7 +205,8 @@ mod tests {
 
     #[test]
     fn controls_are_found_in_their_order_the_longest_first() {
-        let controls = Controls([("<a>", 1), ("<a><b>", 2), ("b>", 3), ("<c>", 4)].map(|(t, id)| (t.into(), id)).into());
+        let controls =
+            Controls([("<a>", 1), ("<a><b>", 2), ("b>", 3), ("<c>", 4)].map(|(t, id)| (t.into(), id)).into());
         assert_eq!(controls.all_in("x<a><b>é<a>b><c>"), [(1, 7, 2), (9, 12, 1), (12, 14, 3), (14, 17, 4)]);
         assert_eq!(controls.all_in("nothing < here"), []);
     }

@@ -323,10 +323,10 @@ mod tests {
         drop(third);
         assert!(poll(&mut second).is_pending());
         let complete = answer(&turns, picks);
-        assert_eq!(complete.iter().map(|one| one.embeddings.len()).collect::<Vec<_>>(), [2, 1]);
+        assert_eq!(complete.iter().map(|one| one.embeddings.len()).collect::<Vec<_>>(), [1, 2]);
         // There is room before anybody is told.
         assert_eq!(turns.len(), 0);
-        complete[0].teller.tell(Ok(Bytes::from_static(b"done")));
+        complete[1].teller.tell(Ok(Bytes::from_static(b"done")));
         assert_eq!(poll(&mut second), Poll::Ready(Some(Ok(Bytes::from_static(b"done")))));
         assert_eq!(poll(&mut second), Poll::Ready(None));
     }

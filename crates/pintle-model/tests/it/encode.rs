@@ -302,6 +302,31 @@ fn many_callers_get_their_own() {
 }
 
 #[test]
+fn what_is_not_a_number_breaks_its_own_request_only() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = copy(place.path());
+    let path = folder.join("model.safetensors");
+    let mut bytes = fs::read(&path).unwrap();
+    let length = usize::try_from(u64::from_le_bytes(bytes[..8].try_into().unwrap())).unwrap();
+    let header: Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+    let start = header["embeddings.word_embeddings.weight"]["data_offsets"][0].as_u64().unwrap();
+    let row = 8 + length + usize::try_from(start).unwrap() + 20 * 12 * 4;
+    for value in bytes[row..row + 12 * 4].chunks_exact_mut(4) {
+        value.copy_from_slice(&f32::MAX.to_le_bytes());
+    }
+    fs::write(&path, bytes).unwrap();
+    let model = EncoderModel::load(&folder).unwrap();
+    assert!(matches!(model.encode(&[vec![2, 20, 3]], 1), Err(pintle_model::ModelError::NotANumber)));
+    let served = ServedEncoder::open(&folder, "tiny", DataClass::Internal, EncoderSettings::default()).unwrap();
+    for _ in 0..5 {
+        let mut broken = served.embeddings(&json!({ "input": [2, 20, 3] }));
+        let healthy = served.embeddings(&json!({ "input": [2, 30, 3] }));
+        assert!(pieces(&mut broken).is_err());
+        assert_eq!(embeddings(&whole(healthy)).len(), 1);
+    }
+}
+
+#[test]
 fn an_encoders_tokeniser_has_its_routes() {
     let model = served();
     let (text, tokens, _) = &expected()[0];
