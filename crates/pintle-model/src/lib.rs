@@ -13,6 +13,7 @@ mod error;
 pub mod evaluate;
 pub mod infer;
 mod layout;
+mod locks;
 mod math;
 mod network;
 pub mod pairs;

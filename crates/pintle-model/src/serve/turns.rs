@@ -8,7 +8,7 @@ use std::{
     collections::VecDeque,
     pin::Pin,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, Waker},
@@ -18,13 +18,10 @@ use bytes::Bytes;
 use pintle_llm::{LocalBody, LocalBroken};
 
 use super::embeddings::Form;
+use crate::locks::lock;
 
 /// Tokens of one turn.
 const TURN_TOKENS: usize = 4096;
-
-fn lock<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
-    lock.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// What a caller waits for.
 #[derive(Debug, Default)]
@@ -346,8 +343,9 @@ mod tests {
             turns_taken += 1;
             for one in complete {
                 // Each embedding stands at its place.
-                let places = one.embeddings.iter().enumerate();
-                assert!(places.into_iter().all(|(place, embedding)| embedding[0] as usize == place));
+                for (place, embedding) in (0_u16..).zip(&one.embeddings) {
+                    assert_eq!(embedding[0].to_bits(), f32::from(place).to_bits());
+                }
             }
         }
         assert_eq!(turns_taken, 63);

@@ -317,7 +317,8 @@ fn what_is_not_a_number_breaks_its_own_request_only() {
     fs::write(&path, bytes).unwrap();
     let model = EncoderModel::load(&folder).unwrap();
     assert!(matches!(model.encode(&[vec![2, 20, 3]], 1), Err(pintle_model::ModelError::NotANumber)));
-    let served = ServedEncoder::open(&folder, "tiny", DataClass::Internal, EncoderSettings::default()).unwrap();
+    let served =
+        ServedEncoder::open(&folder, "tiny", DataClass::Internal, EncoderSettings::default()).unwrap();
     for _ in 0..5 {
         let mut broken = served.embeddings(&json!({ "input": [2, 20, 3] }));
         let healthy = served.embeddings(&json!({ "input": [2, 30, 3] }));

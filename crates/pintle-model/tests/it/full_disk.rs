@@ -23,7 +23,7 @@ fn in_little_room(case: &str, blocks: u32, folder: &Path) {
     let run = Command::new("sh")
         .args(["-c", &script])
         .arg(program)
-        .args(["--exact", "full_disk::a_case_in_little_room", "--ignored", "--nocapture"])
+        .args(["--exact", "full_disk::a_case_in_little_room", "--nocapture"])
         .env(CASE, format!("{case}={}", folder.display()))
         .output()
         .unwrap();
@@ -35,10 +35,10 @@ fn in_little_room(case: &str, blocks: u32, folder: &Path) {
     );
 }
 
+/// What the others run in a process of its own. Without a case there is nothing to do.
 #[test]
-#[ignore = "run by the others in a process of its own"]
 fn a_case_in_little_room() {
-    let case = std::env::var(CASE).unwrap();
+    let Ok(case) = std::env::var(CASE) else { return };
     let (case, folder) = case.split_once('=').unwrap();
     let folder = Path::new(folder);
     let is_full = |error: &ModelError, file: &str| {
