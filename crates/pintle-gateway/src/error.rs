@@ -87,6 +87,8 @@ pub(crate) enum Stop {
     Ledger(&'static str),
     /// No placement could be reached, or none worked; the last one tried, and its status if it gave one.
     Unavailable { placement: String, status: Option<u16> },
+    /// A model that Pintle serves itself cannot be loaded.
+    ModelUnavailable { placement: String },
     /// The provider is busy.
     ProviderBusy { placement: String, retry_after_s: Option<u64> },
     /// The provider refused the request.
@@ -133,6 +135,7 @@ impl Stop {
             Stop::Budget { .. } => "budget_exceeded",
             Stop::Ledger(_) => "ledger_unavailable",
             Stop::Unavailable { .. } => "provider_unavailable",
+            Stop::ModelUnavailable { .. } => "model_unavailable",
             Stop::ProviderBusy { .. } => "provider_rate_limited",
             Stop::ProviderRefused { fault, .. } if fault.is_context_overflow() => "context_length_exceeded",
             Stop::ProviderRefused { .. } => "provider_refused",
@@ -158,7 +161,9 @@ impl Stop {
             Stop::KeyBusy { .. } | Stop::Budget { .. } | Stop::ProviderBusy { .. } => {
                 StatusCode::TOO_MANY_REQUESTS
             }
-            Stop::Overloaded | Stop::Ledger(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Stop::Overloaded | Stop::Ledger(_) | Stop::ModelUnavailable { .. } => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Stop::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Stop::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Stop::BrokenBody
@@ -368,6 +373,10 @@ fn provider_message(stop: &Stop) -> String {
         }
         Stop::Unavailable { placement, status: Some(status) } => format!(
             "The provider of `{placement}` failed (status {status}). Try again soon, or use another model."
+        ),
+        Stop::ModelUnavailable { placement } => format!(
+            "The model of `{placement}` cannot be loaded: its files are missing, broken or not supported. Use another \
+             model; IT finds the reason in Pintle's log."
         ),
         Stop::ProviderBusy { placement, .. } => {
             format!("`{placement}` takes no more requests just now. Wait a moment and try again.")

@@ -89,13 +89,15 @@ pub(crate) async fn read_failure(
     let status = upstream.status.as_u16();
     let placement = station.name().to_string();
     let retry_after = retry_after(&upstream.headers);
-    let ours =
-        matches!(station.connector(), Connector::Local(_)).then(|| ModelRefusal::parse(&body)).flatten();
+    let ours = station.connector().is_local().then(|| ModelRefusal::parse(&body)).flatten();
     let fault = ProviderFault::parse(&body);
     let stop = match (status, ours) {
         (400, Some(refusal)) => Stop::ModelRefused(Box::new(refusal)),
         (429, _) => {
             Stop::ProviderBusy { placement, retry_after_s: retry_after.map(|wait| wait.as_secs().max(1)) }
+        }
+        (503, _) if station.connector().is_local() && fault.code.as_deref() == Some("model_unavailable") => {
+            Stop::ModelUnavailable { placement }
         }
         (401 | 403 | 404, _) => Stop::ProviderSetUp { placement, status },
         (400..=499, _) if status != 408 => Stop::ProviderRefused { placement, status, fault },

@@ -58,8 +58,12 @@ fn default_theta() -> f64 {
 }
 
 /// Bounds that keep a broken file from asking for all memory.
-const SIZE_MAX: usize = 1 << 20;
-const LAYERS_MAX: usize = 512;
+pub(crate) const SIZE_MAX: usize = 1 << 20;
+pub(crate) const LAYERS_MAX: usize = 512;
+/// The most weights of a network: 16 GB in single precision. Within it no product of sizes overflows 64 bits.
+pub(crate) const WEIGHTS_MAX: u64 = 4_000_000_000;
+/// Rotary angles are computed for each position and value of a head beforehand: half a gigabyte at most.
+const ANGLES_MAX: usize = 1 << 27;
 
 impl ModelConfig {
     /// Heads of keys and values.
@@ -72,6 +76,21 @@ impl ModelConfig {
     #[must_use]
     pub fn head_dim(&self) -> usize {
         self.head_dim.unwrap_or(self.hidden_size / self.num_attention_heads.max(1))
+    }
+
+    /// How many weights a shape has; `None` beyond 64 bits.
+    #[must_use]
+    pub fn weights(&self) -> Option<u64> {
+        let size = |value: usize| u64::try_from(value).ok();
+        let (hidden, inner) = (size(self.hidden_size)?, size(self.intermediate_size)?);
+        let queries = size(self.num_attention_heads)?.checked_mul(size(self.head_dim())?)?;
+        let shared = size(self.key_value_heads())?.checked_mul(size(self.head_dim())?)?;
+        let attention = queries.checked_mul(2)?.checked_add(shared.checked_mul(2)?)?;
+        let rows = attention.checked_add(inner.checked_mul(3)?)?.checked_add(2)?;
+        let layers = rows.checked_mul(hidden)?.checked_mul(size(self.num_hidden_layers)?)?;
+        let tables = if self.tie_word_embeddings { 1 } else { 2 };
+        let tables = size(self.vocab_size)?.checked_mul(hidden)?.checked_mul(tables)?;
+        layers.checked_add(tables)?.checked_add(hidden)
     }
 
     /// Refuses shapes that do not fit together and variants that this engine does not compute.
@@ -118,6 +137,12 @@ impl ModelConfig {
         }
         if self.hidden_act.as_deref().is_some_and(|name| name != "silu") {
             return fail("hidden_act", "only `silu` is supported");
+        }
+        if self.head_dim().saturating_mul(self.max_position_embeddings) > ANGLES_MAX {
+            return fail("max_position_embeddings", "times `head_dim` it must be at most 134,217,728");
+        }
+        if self.weights().is_none_or(|weights| weights > WEIGHTS_MAX) {
+            return fail("hidden_size", "the network would have more than 4,000,000,000 weights");
         }
         Ok(())
     }

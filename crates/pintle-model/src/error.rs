@@ -41,7 +41,7 @@ pub enum ModelError {
     TooLittle(String),
     /// A folder holds a model that this engine does not compute.
     #[error(
-        "the model in `{path}` is not supported: {what}; hint: Llama-shaped models in f32, bf16 or f16 are"
+        "the model in `{path}` is not supported: {what}; hint: Llama-shaped models and BERT-shaped encoders in f32, bf16 or f16 are"
     )]
     Unsupported {
         /// The file that says so.
@@ -67,6 +67,9 @@ pub enum ModelError {
     /// Tokens that a network cannot be given.
     #[error("these tokens cannot be given to the model: {0}")]
     Tokens(&'static str),
+    /// The network computes something else than numbers.
+    #[error("the model's answer is not made of numbers; hint: its weights are broken")]
+    NotANumber,
     /// Not a version's name.
     #[error(
         "`{0}` does not name a version of a model; hint: write the model's name and a number, such as `handbook@2`"

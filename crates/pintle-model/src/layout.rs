@@ -49,13 +49,15 @@ pub struct Layout {
     pub(crate) head: Range<usize>,
 }
 
-struct Builder {
-    tensors: Vec<Tensor>,
-    weights: usize,
+/// Lays tensors one behind the other. Only for shapes whose weights have been counted.
+#[derive(Default)]
+pub(crate) struct Builder {
+    pub(crate) tensors: Vec<Tensor>,
+    pub(crate) weights: usize,
 }
 
 impl Builder {
-    fn add(&mut self, name: String, shape: &[usize]) -> Range<usize> {
+    pub(crate) fn add(&mut self, name: String, shape: &[usize]) -> Range<usize> {
         let range = self.weights..self.weights + shape.iter().product::<usize>();
         self.weights = range.end;
         self.tensors.push(Tensor { name, shape: shape.to_vec(), range: range.clone() });
@@ -67,7 +69,7 @@ impl Layout {
     /// The layout of a checked shape.
     #[must_use]
     pub fn new(config: &ModelConfig) -> Self {
-        let mut builder = Builder { tensors: Vec::new(), weights: 0 };
+        let mut builder = Builder::default();
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
         let queries = config.num_attention_heads * config.head_dim();
         let shared = config.key_value_heads() * config.head_dim();

@@ -2,15 +2,18 @@
 //!
 //! The steps are modules of their own and talk through files: `corpus` reads and guards documents, `train` makes
 //! a network of them, `demo` writes the handbook that the demo's model learns. `math` and `network` are the engine.
+//! `encode` computes embeddings with encoders that others trained.
 
 pub mod artefact;
 mod config;
 pub mod corpus;
 pub mod demo;
+pub mod encode;
 mod error;
 pub mod evaluate;
 pub mod infer;
 mod layout;
+mod locks;
 mod math;
 mod network;
 pub mod pairs;

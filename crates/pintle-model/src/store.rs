@@ -15,7 +15,7 @@
 use std::{
     collections::BTreeMap,
     fs::{File, TryLockError},
-    io::Write,
+    io::{Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
@@ -222,7 +222,8 @@ impl ModelStore {
         loop {
             let next = self.versions(&model)?.last().map_or(1, |last| last.version.saturating_add(1));
             manifest.id.version = next;
-            write_json(&folder.join(MANIFEST), &manifest)?;
+            let file = folder.join(MANIFEST);
+            write_json(&file, &manifest).map_err(ModelError::io(&file))?;
             let path = self.path(&manifest.id);
             match std::fs::rename(folder, &path) {
                 Ok(()) => return Ok(manifest),
@@ -294,23 +295,41 @@ impl ModelStore {
         self.verify(&manifest)?;
         let folder = self.folder.join(promotion.version.model.as_str());
         let path = folder.join(HISTORY);
-        let mut line = serde_json::to_vec(promotion).map_err(|error| broken(&path, &error))?;
-        line.push(b'\n');
+        let line = serde_json::to_string(promotion).map_err(|error| broken(&path, &error))?;
         let append = || -> std::io::Result<()> {
-            let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&path)?;
-            file.write_all(&line)?;
-            file.sync_all()
+            let mut file = std::fs::OpenOptions::new().create(true).append(true).read(true).open(&path)?;
+            // Two processes that promote at once do so one after the other; the lock ends with the file.
+            file.lock()?;
+            // What a full disk tore off must not take the next line with it.
+            let is_torn = match file.seek(SeekFrom::End(-1)) {
+                Ok(_) => {
+                    let mut last = [0];
+                    file.read_exact(&mut last)?;
+                    last != *b"\n"
+                }
+                // It is empty.
+                Err(_) => false,
+            };
+            let start = if is_torn { "\n" } else { "" };
+            file.write_all(format!("{start}{line}\n").as_bytes())?;
+            file.sync_all()?;
+            write_json(&folder.join(PRODUCTION), promotion)
         };
-        append().map_err(ModelError::io(&path))?;
-        write_json(&folder.join(PRODUCTION), promotion)
+        append().map_err(ModelError::io(&path))
     }
 
-    /// Checks that a version's files are those that were registered.
+    /// Checks that a version's files are those that were registered, and no others: some of those that a model's folder
+    /// may have change what it does.
     ///
     /// # Errors
     /// Naming the file that is not.
     pub fn verify(&self, manifest: &Manifest) -> Result<(), ModelError> {
         let folder = self.path(&manifest.id);
+        let is_new = |name: &String| name != MANIFEST && !manifest.files_sha256.contains_key(name);
+        if let Some(name) = files(&folder)?.into_iter().find(is_new) {
+            let why = "it was not there when the version was made".into();
+            return Err(ModelError::Broken { path: folder.join(name), why });
+        }
         for (name, expected) in &manifest.files_sha256 {
             let path = folder.join(name);
             if sha256_of(&path)? != *expected {
@@ -378,8 +397,8 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, M
 }
 
 /// Writes a small file beside its place and puts it there: readers see the old one or the new one.
-fn write_json(path: &Path, value: &impl Serialize) -> Result<(), ModelError> {
-    let bytes = serde_json::to_vec_pretty(value).map_err(|error| broken(path, &error))?;
+fn write_json(path: &Path, value: &impl Serialize) -> std::io::Result<()> {
+    let bytes = serde_json::to_vec_pretty(value)?;
     let beside = path.with_extension("json.new");
     let write = || -> std::io::Result<()> {
         let mut file = File::create(&beside)?;
@@ -387,7 +406,10 @@ fn write_json(path: &Path, value: &impl Serialize) -> Result<(), ModelError> {
         file.sync_all()?;
         std::fs::rename(&beside, path)
     };
-    write().map_err(ModelError::io(path))
+    write().inspect_err(|_| {
+        // A full disk leaves half a file behind; the one before it is still whole.
+        let _ = std::fs::remove_file(&beside);
+    })
 }
 
 #[cfg(test)]
@@ -440,6 +462,39 @@ mod tests {
         assert_eq!(store.production(&model).unwrap().unwrap().version.version, 1);
         assert_eq!(store.history(&model).unwrap().len(), 2);
         assert_eq!(store.versions(&model).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_torn_line_of_the_history_takes_no_other_with_it() {
+        let data = tempfile::tempdir().unwrap();
+        let store = ModelStore::new(data.path());
+        make(&store, &[]);
+        store.promote(&promotion("handbook@1", "first")).unwrap();
+        let path = data.path().join("models/handbook/history.jsonl");
+        let mut text = std::fs::read_to_string(&path).unwrap();
+        text.push_str("{\"version\":\"handb");
+        std::fs::write(&path, text).unwrap();
+        store.promote(&promotion("handbook@1", "second")).unwrap();
+        store.promote(&promotion("handbook@1", "third")).unwrap();
+        let reasons: Vec<String> = store
+            .history(&"handbook".parse().unwrap())
+            .unwrap()
+            .into_iter()
+            .map(|promotion| promotion.reason)
+            .collect();
+        assert_eq!(reasons, ["first", "second", "third"]);
+    }
+
+    #[test]
+    fn a_file_that_was_added_makes_it_another_version() {
+        let data = tempfile::tempdir().unwrap();
+        let store = ModelStore::new(data.path());
+        let manifest = make(&store, &[]);
+        store.verify(&manifest).unwrap();
+        // It would be taken for the model's template.
+        std::fs::write(store.path(&manifest.id).join("chat_template.jinja"), "{{ 1 }}").unwrap();
+        let error = store.verify(&manifest).unwrap_err().to_string();
+        assert!(error.contains("chat_template.jinja"), "{error}");
     }
 
     #[test]

@@ -88,7 +88,7 @@ async fn serve(options: &ServeOptions, config: LoadedConfig) -> Result<ExitCode,
         })?;
     }
     let house = Arc::new(House::new(&data, Arc::clone(&clock)));
-    let gateway = Gateway::new(parts, gateway_settings(&config, house.look(&config.placements)))
+    let gateway = Gateway::new(parts, gateway_settings(&config, house.look(&config.owns)))
         .map_err(|error| failed("a placement cannot be connected", &error))?;
 
     let sessions = Sessions::new(database.clone(), Arc::clone(&clock));
@@ -166,7 +166,7 @@ async fn follow_configuration(
                 tracing::warn!("{note}");
             }
             let budget = organisation_budget(&new);
-            let models = house.look(&new.placements);
+            let models = house.look(&new.owns);
             if let Err(error) = running.reload(&new, gateway_settings(&new, models)) {
                 running.reload_failed(&error.to_string());
                 return;
@@ -184,25 +184,25 @@ async fn follow_configuration(
     let promoted = async {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
-            let placements = current.lock().map(|current| current.placements.clone()).unwrap_or_default();
+            let owns = current.lock().map(|current| current.owns.clone()).unwrap_or_default();
             let outdated = {
                 let house = Arc::clone(&house);
-                tokio::task::spawn_blocking(move || house.is_outdated(&placements))
+                tokio::task::spawn_blocking(move || house.is_outdated(&owns))
             };
             if !outdated.await.unwrap_or(false) {
                 continue;
             }
-            let Ok(placements) = current.lock().map(|current| current.placements.clone()) else { continue };
+            let Ok(owns) = current.lock().map(|current| current.owns.clone()) else { continue };
             let loaded = {
                 let house = Arc::clone(&house);
-                tokio::task::spawn_blocking(move || drop(house.look(&placements)))
+                tokio::task::spawn_blocking(move || drop(house.look(&owns)))
             };
             if loaded.await.is_err() {
                 continue;
             }
             // Loaded by now: this takes what is there, with the configuration that is in force at this moment.
             let Ok(config) = current.lock() else { continue };
-            let models = house.look(&config.placements);
+            let models = house.look(&config.owns);
             if let Err(error) = running.take_models(gateway_settings(&config, models)) {
                 tracing::error!(%error, "another version is not taken into service");
             }

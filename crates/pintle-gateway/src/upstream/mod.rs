@@ -154,6 +154,11 @@ impl Connector {
         }
     }
 
+    /// Whether it is a model within this process.
+    pub(crate) fn is_local(&self) -> bool {
+        matches!(self, Connector::Local(_))
+    }
+
     /// Whether it serves this very version.
     pub(crate) fn serves(&self, model: Option<&Arc<dyn LocalModel>>) -> bool {
         match (self, model) {

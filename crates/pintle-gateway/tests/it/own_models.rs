@@ -147,6 +147,37 @@ async fn a_full_queue_is_a_429_that_says_when_to_come_back() {
     assert_eq!(fixture.spent(), (0, 0));
 }
 
+/// What stands where a model cannot be loaded.
+#[derive(Debug)]
+struct Missing;
+
+impl LocalModel for Missing {
+    fn trained_on(&self) -> DataClass {
+        DataClass::Public
+    }
+
+    fn chat(&self, _: &ChatRequest) -> LocalAnswer {
+        let body = json!({ "error": { "message": "It cannot be loaded.", "code": "model_unavailable" } });
+        let body = Bytes::from(body.to_string());
+        LocalAnswer { status: 503, retry_after_s: None, body: Box::pin(Some(body)) }
+    }
+}
+
+#[tokio::test]
+async fn a_model_that_cannot_be_loaded_is_a_503_that_says_so() {
+    let placement = own().await;
+    let fixture = Fixture::with(Setup::new(vec![Arc::clone(&placement)])).await;
+    let missing: Arc<dyn LocalModel> = Arc::new(Missing);
+    let models = HashMap::from([(placement.name.clone(), missing)]);
+    let settings = Settings { models, ..settings(&fixture, &placement, None) };
+    fixture.gateway.reload(settings).unwrap();
+    let answer = fixture.chat(ask("own", "Hello")).await;
+    assert_eq!((answer.status, code(&answer).as_str()), (503, "model_unavailable"));
+    assert_eq!(answer.header("x-should-retry"), Some("false"));
+    assert!(answer.text().contains("`own`"), "{}", answer.text());
+    assert_eq!(fixture.spent(), (0, 0));
+}
+
 #[tokio::test]
 async fn a_change_of_version_drops_no_request_that_is_on_its_way() {
     let placement = own().await;

@@ -1,10 +1,10 @@
 //! `config.json` and `generation_config.json`: how others write a network's shape, and how we do.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::{Generation, Model, Precision};
+use super::{Generation, Model, Precision, weights::short};
 use crate::{
     ModelConfig, ModelError,
     tokenise::files::{read_bounded, read_optional},
@@ -12,59 +12,60 @@ use crate::{
 
 const BYTES_MAX: u64 = 1 << 20;
 const EOS_MAX: usize = 64;
-/// Angles are computed for each position and pair of values beforehand; beyond this a file is broken or hostile.
-const ANGLES_MAX: usize = 1 << 27;
-
-/// How many weights a shape has; `None` beyond 64 bits.
-pub(super) fn weights(config: &ModelConfig) -> Option<u64> {
-    let size = |value: usize| u64::try_from(value).ok();
-    let (hidden, inner) = (size(config.hidden_size)?, size(config.intermediate_size)?);
-    let queries = size(config.num_attention_heads)?.checked_mul(size(config.head_dim())?)?;
-    let shared = size(config.key_value_heads())?.checked_mul(size(config.head_dim())?)?;
-    let attention = queries.checked_mul(2)?.checked_add(shared.checked_mul(2)?)?;
-    let rows = attention.checked_add(inner.checked_mul(3)?)?.checked_add(2)?;
-    let layers = rows.checked_mul(hidden)?.checked_mul(size(config.num_hidden_layers)?)?;
-    let tables = if config.tie_word_embeddings { 1 } else { 2 };
-    let tables = size(config.vocab_size)?.checked_mul(hidden)?.checked_mul(tables)?;
-    layers.checked_add(tables)?.checked_add(hidden)
-}
 
 /// Reads `config.json`; also says which tokens it names.
 pub(super) fn read(folder: &Path) -> Result<(ModelConfig, Generation), ModelError> {
-    let path = folder.join("config.json");
+    let (path, mut fields) = read_fields(folder)?;
     let broken = |why: String| ModelError::Broken { path: path.clone(), why };
-    let mut fields: Map<String, Value> =
-        serde_json::from_str(&read_bounded(&path, BYTES_MAX)?).map_err(|error| broken(error.to_string()))?;
     check_kind(&fields).map_err(|what| ModelError::Unsupported { path: path.clone(), what })?;
     take_rotary(&mut fields).map_err(|what| ModelError::Unsupported { path: path.clone(), what })?;
     let generation = generation(folder, &fields)?;
     let config: ModelConfig =
         serde_json::from_value(Value::Object(fields)).map_err(|error| broken(error.to_string()))?;
     config.check()?;
-    if config.head_dim().saturating_mul(config.max_position_embeddings) > ANGLES_MAX {
-        return Err(broken("`max_position_embeddings` times `head_dim` is too large".into()));
-    }
     Ok((config, generation))
+}
+
+/// The fields of a folder's `config.json`, with the file's name for errors about them.
+pub(crate) fn read_fields(folder: &Path) -> Result<(PathBuf, Map<String, Value>), ModelError> {
+    let path = folder.join("config.json");
+    let fields = serde_json::from_str(&read_bounded(&path, BYTES_MAX)?);
+    let fields = fields.map_err(|error| ModelError::Broken { path: path.clone(), why: error.to_string() })?;
+    Ok((path, fields))
+}
+
+/// The network that a `config.json` describes, in the words of `transformers`.
+pub(crate) fn architecture(fields: &Map<String, Value>) -> Option<&str> {
+    let kinds = fields.get("architectures").and_then(Value::as_array);
+    kinds.and_then(|list| list.first()).and_then(Value::as_str)
 }
 
 /// Mistral's first networks are Llama's where their window is not used.
 fn check_kind(fields: &Map<String, Value>) -> Result<(), String> {
     let text = |name: &str| fields.get(name).and_then(Value::as_str);
-    let kinds = fields.get("architectures").and_then(Value::as_array);
-    let kind = kinds.and_then(|list| list.first()).and_then(Value::as_str);
+    let kind = architecture(fields);
     let has_window = fields.get("sliding_window").is_some_and(|value| !value.is_null());
     match (kind, text("model_type")) {
         (Some("LlamaForCausalLM"), _) | (None, Some("llama")) => {}
         (Some("MistralForCausalLM"), _) if !has_window => {}
         (Some("MistralForCausalLM"), _) => return Err("attention with a sliding window".into()),
-        (Some(other), _) | (None, Some(other)) => return Err(format!("the architecture `{other}`")),
+        (Some(other), _) | (None, Some(other)) => {
+            return Err(format!("the architecture `{}`", short(other)));
+        }
         (None, None) => return Err("it names no architecture".into()),
     }
-    if let Some(quantised) = fields.get("quantization_config").filter(|value| !value.is_null()) {
-        let method = quantised.get("quant_method").and_then(Value::as_str).unwrap_or("some");
-        return Err(format!("weights quantised by `{method}`"));
+    refuse_quantised(fields)
+}
+
+/// Weights in a form of their own are not read.
+pub(crate) fn refuse_quantised(fields: &Map<String, Value>) -> Result<(), String> {
+    match fields.get("quantization_config").filter(|value| !value.is_null()) {
+        None => Ok(()),
+        Some(quantised) => {
+            let method = quantised.get("quant_method").and_then(Value::as_str).unwrap_or("some method");
+            Err(format!("weights quantised by `{}`", short(method)))
+        }
     }
-    Ok(())
 }
 
 /// `transformers` 5 writes the rotary base into `rope_parameters`, earlier ones into `rope_theta`; a scaling named
@@ -74,7 +75,7 @@ fn take_rotary(fields: &mut Map<String, Value>) -> Result<(), String> {
         let Some(Value::Object(rotary)) = fields.remove(name) else { continue };
         let kind = rotary.get("rope_type").or_else(|| rotary.get("type")).and_then(Value::as_str);
         if kind.is_some_and(|kind| kind != "default") {
-            return Err(format!("rotary angles scaled by `{}`", kind.unwrap_or_default()));
+            return Err(format!("rotary angles scaled by `{}`", short(kind.unwrap_or_default())));
         }
         if rotary.contains_key("factor") {
             return Err("scaled rotary angles".into());

@@ -4,7 +4,6 @@
 use std::{
     borrow::Cow,
     collections::HashMap,
-    fs::File,
     io::{BufWriter, Write},
     path::Path,
 };
@@ -56,8 +55,7 @@ pub fn export_gguf(model: &Model, path: &Path, precision: GgufPrecision) -> Resu
     let fields = fields(model, precision)?;
     let layout = model.layout();
     let tensors = tensors(&layout)?;
-    let unfinished = Unfinished::beside(path)?;
-    let file = File::create_new(&unfinished.path).map_err(ModelError::io(&unfinished.path))?;
+    let (unfinished, file) = Unfinished::file(path)?;
     let write = || -> std::io::Result<()> {
         let mut out = BufWriter::with_capacity(1 << 20, &file);
         write_all(&mut out, model, &fields, &tensors, precision)?;

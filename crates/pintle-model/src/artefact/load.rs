@@ -8,12 +8,9 @@ use std::{
 
 use serde_json::Value;
 
-use super::{
-    Model, config,
-    weights::{Shards, short},
-};
+use super::{Generation, Model, check_ids, config, weights::Shards};
 use crate::{
-    Layout, ModelError,
+    Layout, ModelConfig, ModelError, Tensor,
     tokenise::{Tokeniser, files::read_bounded},
 };
 
@@ -22,53 +19,64 @@ const INDEX: &str = "model.safetensors.index.json";
 const INDEX_BYTES_MAX: u64 = 16 << 20;
 const SHARDS_MAX: usize = 1024;
 
+/// A folder whose files fit together, before its weights are read.
+pub(crate) struct Opened {
+    pub(crate) config: ModelConfig,
+    pub(crate) generation: Generation,
+    pub(crate) tokeniser: Tokeniser,
+    layout: Layout,
+    shards: Shards,
+}
+
+/// Opens a folder and checks all of it but the numbers themselves. Nothing is reserved for them: what the files' headers
+/// say is true for each tensor, so a shape that claims more than they hold fails at a tensor.
+pub(crate) fn open(folder: &Path) -> Result<Opened, ModelError> {
+    let (config, mut generation) = config::read(folder)?;
+    let tokeniser = Tokeniser::load(folder)?;
+    let shards = Shards::open(&shard_paths(folder)?)?;
+    let layout = Layout::new(&config);
+    for tensor in &layout.tensors {
+        shards.check(tensor)?;
+    }
+    // A tied head is the embedding, and the angles follow from the shape.
+    let is_tied = config.tie_word_embeddings;
+    shards.refuse_others(&layout.tensors, |name| {
+        name.ends_with("rotary_emb.inv_freq") || (is_tied && name == "lm_head.weight")
+    })?;
+    if generation.eos.is_empty() {
+        generation.eos.extend(tokeniser.eos());
+    }
+    generation.bos = generation.bos.or(tokeniser.bos());
+    generation.pad = generation.pad.or(tokeniser.pad());
+    check_ids(&config, &tokeniser, &generation).map_err(|error| match error {
+        ModelError::Parts(why) => ModelError::Broken { path: folder.into(), why },
+        other => other,
+    })?;
+    Ok(Opened { config, generation, tokeniser, layout, shards })
+}
+
+impl Opened {
+    /// The numbers of one tensor.
+    pub(crate) fn read(&mut self, tensor: &Tensor) -> Result<Vec<f32>, ModelError> {
+        let mut values = vec![0.0; tensor.range.len()];
+        self.shards.read(tensor, &mut values)?;
+        Ok(values)
+    }
+}
+
 /// Reads a model. Nothing is looked up outside the folder.
 ///
 /// # Errors
 /// With the file's name: one that is missing, broken, too large, or asks for another network; a tensor that is missing
 /// or has another shape; a tokeniser that belongs to another model.
 pub fn load(folder: &Path) -> Result<Model, ModelError> {
-    let (config, mut generation) = config::read(folder)?;
-    let tokeniser = Tokeniser::load(folder)?;
-    let mut shards = Shards::open(&shard_paths(folder)?)?;
-    // The weights are reserved only after the files have been found to hold as many: what the header says is true for
-    // each tensor, so a shape that claims more fails at a tensor.
-    if config::weights(&config).and_then(|weights| usize::try_from(weights).ok()).is_none() {
-        let path = folder.join("config.json");
-        return Err(ModelError::Broken { path, why: "the network would be too large".into() });
-    }
-    let layout = Layout::new(&config);
-    for tensor in &layout.tensors {
-        shards.check(tensor)?;
-    }
-    refuse_others(&shards, &layout, config.tie_word_embeddings)?;
+    let Opened { config, generation, tokeniser, layout, mut shards } = open(folder)?;
     let mut weights = vec![0.0; layout.weights];
     for tensor in &layout.tensors {
         let Some(into) = weights.get_mut(tensor.range.clone()) else { continue };
         shards.read(tensor, into)?;
     }
-    if generation.eos.is_empty() {
-        generation.eos.extend(tokeniser.eos());
-    }
-    generation.bos = generation.bos.or(tokeniser.bos());
-    generation.pad = generation.pad.or(tokeniser.pad());
-    Model::new(config, Arc::new(weights), Arc::new(tokeniser), generation).map_err(|error| match error {
-        ModelError::Parts(why) => ModelError::Broken { path: folder.into(), why },
-        other => other,
-    })
-}
-
-/// Tensors that the engine would leave out make it another network, but for those that follow from the others.
-fn refuse_others(shards: &Shards, layout: &Layout, is_tied: bool) -> Result<(), ModelError> {
-    let known: BTreeSet<&str> = layout.tensors.iter().map(|tensor| tensor.name.as_str()).collect();
-    let follows = |name: &str| name.ends_with("rotary_emb.inv_freq") || (is_tied && name == "lm_head.weight");
-    match shards.names().find(|name| !known.contains(name) && !follows(name)) {
-        None => Ok(()),
-        Some(name) => Err(ModelError::Unsupported {
-            path: shards.file_of(name).unwrap_or(Path::new(SINGLE)).into(),
-            what: format!("the tensor `{}` is of another network", short(name)),
-        }),
-    }
+    Model::new(config, Arc::new(weights), Arc::new(tokeniser), generation)
 }
 
 /// The files of the weights: one, or those that the index names.

@@ -1,11 +1,11 @@
 //! A model as files that others read too: the folder that Hugging Face's `transformers` knows (`save`, `load`), and
 //! one GGUF file for llama.cpp (`gguf`). `weights` reads and writes the numbers.
 
-mod config;
+pub(crate) mod config;
 mod gguf;
 mod load;
 mod save;
-mod weights;
+pub(crate) mod weights;
 
 use std::{fmt, sync::Arc};
 
@@ -19,6 +19,7 @@ use crate::{
 
 pub use gguf::{GgufPrecision, export_gguf};
 pub use load::load;
+pub(crate) use load::{Opened, open};
 pub use save::save;
 pub use weights::Precision;
 
@@ -108,14 +109,13 @@ impl Model {
         generation: Generation,
     ) -> Result<Self, ModelError> {
         config.check()?;
-        let expected = config::weights(&config).unwrap_or(u64::MAX);
+        let expected = config.weights().unwrap_or(u64::MAX);
         if expected != weights.len() as u64 {
             let why = format!("the shape has {expected} weights, given are {}", weights.len());
             return Err(ModelError::Parts(why));
         }
-        let model = Model { config, weights, tokeniser, generation };
-        model.check_ids()?;
-        Ok(model)
+        check_ids(&config, &tokeniser, &generation)?;
+        Ok(Model { config, weights, tokeniser, generation })
     }
 
     /// A model that has learnt nothing yet.
@@ -126,25 +126,6 @@ impl Model {
         let weights = Shape::new(config.clone())?.first_weights(seed);
         let generation = Generation::of(&tokeniser);
         Model::new(config, Arc::new(weights), tokeniser, generation)
-    }
-
-    fn check_ids(&self) -> Result<(), ModelError> {
-        let size = self.config.vocab_size;
-        if self.tokeniser.vocab_size() > size {
-            return Err(ModelError::Parts(format!(
-                "the tokeniser has ids up to {}, the model's vocabulary has {size} entries; hint: it is another \
-                 model's tokeniser",
-                self.tokeniser.vocab_size() - 1,
-            )));
-        }
-        let Generation { eos, bos, pad, .. } = &self.generation;
-        let mut named = eos.iter().chain(bos).chain(pad);
-        if let Some(id) = named.find(|id| **id as usize >= size) {
-            return Err(ModelError::Parts(format!(
-                "the token {id} that ends, begins or fills a text is beyond the vocabulary of {size} entries"
-            )));
-        }
-        Ok(())
     }
 
     /// The logits after each token: `tokens` rows of `vocab_size` values. Computed in one go, for checks and evaluation.
@@ -169,5 +150,24 @@ impl Model {
     #[must_use]
     pub fn layout(&self) -> Layout {
         Layout::new(&self.config)
+    }
+}
+
+/// Whether the tokeniser and the generation's settings name ids of the vocabulary only.
+fn check_ids(config: &ModelConfig, tokeniser: &Tokeniser, generation: &Generation) -> Result<(), ModelError> {
+    let size = config.vocab_size;
+    if tokeniser.vocab_size() > size {
+        return Err(ModelError::Parts(format!(
+            "the tokeniser has ids up to {}, the model's vocabulary has {size} entries; hint: it is another model's \
+             tokeniser",
+            tokeniser.vocab_size() - 1,
+        )));
+    }
+    let Generation { eos, bos, pad, .. } = generation;
+    match eos.iter().chain(bos).chain(pad).find(|id| **id as usize >= size) {
+        None => Ok(()),
+        Some(id) => Err(ModelError::Parts(format!(
+            "the token {id} that ends, begins or fills a text is beyond the vocabulary of {size} entries"
+        ))),
     }
 }

@@ -4,7 +4,7 @@
 //! A header is a stranger's text: its length, names, shapes and places are checked before anything is reserved.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::File,
     io::{BufWriter, Read, Seek, SeekFrom, Write},
     ops::Range,
@@ -108,7 +108,7 @@ pub(super) fn write_numbers<const N: usize>(
 }
 
 /// Rounds to the nearest, ties to even; what is no number stays none.
-fn to_bf16(value: f32) -> u16 {
+pub(crate) fn to_bf16(value: f32) -> u16 {
     let bits = value.to_bits();
     let upper = (bits >> 16) as u16;
     if value.is_nan() {
@@ -166,14 +166,14 @@ struct Place {
 }
 
 /// Open files with the places of all their tensors.
-pub(super) struct Shards {
+pub(crate) struct Shards {
     files: Vec<(PathBuf, File)>,
     places: BTreeMap<String, Place>,
 }
 
 impl Shards {
     /// Opens files and checks their headers. An index may say which tensors it expects where.
-    pub(super) fn open(paths: &[PathBuf]) -> Result<Self, ModelError> {
+    pub(crate) fn open(paths: &[PathBuf]) -> Result<Self, ModelError> {
         let mut shards = Shards { files: Vec::new(), places: BTreeMap::new() };
         for path in paths {
             shards.add(path)?;
@@ -229,17 +229,30 @@ impl Shards {
     }
 
     /// The file that a tensor is in.
-    pub(super) fn file_of(&self, name: &str) -> Option<&Path> {
+    fn file_of(&self, name: &str) -> Option<&Path> {
         let place = self.places.get(name)?;
         self.files.get(place.shard).map(|(path, _)| path.as_path())
     }
 
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.places.keys().map(String::as_str)
+    /// Tensors that would be left out make it another network, but for those that `is_idle` knows.
+    pub(crate) fn refuse_others(
+        &self,
+        tensors: &[Tensor],
+        is_idle: impl Fn(&str) -> bool,
+    ) -> Result<(), ModelError> {
+        let known: BTreeSet<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
+        let mut names = self.places.keys().map(String::as_str);
+        match names.find(|name| !known.contains(name) && !is_idle(name)) {
+            None => Ok(()),
+            Some(name) => Err(ModelError::Unsupported {
+                path: self.file_of(name).unwrap_or(Path::new("model.safetensors")).into(),
+                what: format!("the tensor `{}` is of another network", short(name)),
+            }),
+        }
     }
 
     /// Checks that a tensor is there, in this shape and in numbers that are read. `first` is named where it is missing.
-    pub(super) fn check(&self, tensor: &Tensor) -> Result<(), ModelError> {
+    pub(crate) fn check(&self, tensor: &Tensor) -> Result<(), ModelError> {
         let first = self.files.first().map(|(path, _)| path.clone()).unwrap_or_default();
         let Some(place) = self.places.get(&tensor.name) else {
             let why = format!("the tensor `{}` is missing", tensor.name);
@@ -258,7 +271,7 @@ impl Shards {
     }
 
     /// Reads a checked tensor.
-    pub(super) fn read(&mut self, tensor: &Tensor, into: &mut [f32]) -> Result<(), ModelError> {
+    pub(crate) fn read(&mut self, tensor: &Tensor, into: &mut [f32]) -> Result<(), ModelError> {
         let Some(place) = self.places.get(&tensor.name) else { return self.check(tensor) };
         let Some((path, file)) = self.files.get_mut(place.shard) else { return Ok(()) };
         file.seek(SeekFrom::Start(place.bytes.start)).map_err(ModelError::io(path.as_path()))?;
@@ -294,7 +307,7 @@ fn read_numbers<const N: usize>(
 }
 
 /// A stranger's name, cut for a message.
-pub(super) fn short(name: &str) -> String {
+pub(crate) fn short(name: &str) -> String {
     name.chars().filter(|letter| !letter.is_control()).take(80).collect()
 }
 

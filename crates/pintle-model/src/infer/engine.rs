@@ -196,6 +196,8 @@ struct Sequence {
     prompt_scores: Vec<ScoredToken>,
     /// Came to its end.
     ended: bool,
+    /// The last event, until it is told.
+    farewell: Option<Event>,
 }
 
 /// What the engine's thread owns.
@@ -272,6 +274,7 @@ impl Runner {
                 last: 0,
                 prompt_scores: Vec::new(),
                 ended: false,
+                farewell: None,
                 job,
             });
             Ok(())
@@ -314,7 +317,18 @@ impl Runner {
         for sequence in &mut self.running {
             sequence.end_of_reading();
         }
+        self.tell_ends();
         Ok(())
+    }
+
+    /// Whoever hears the end of a job finds its slot free.
+    fn tell_ends(&mut self) {
+        self.queue.release(self.running.iter().filter(|sequence| sequence.farewell.is_some()).count());
+        for sequence in &mut self.running {
+            if let Some(event) = sequence.farewell.take() {
+                sequence.teller.tell(event);
+            }
+        }
     }
 }
 
@@ -401,7 +415,7 @@ impl Sequence {
 
     fn end(&mut self, event: Event) {
         self.ended = true;
-        self.teller.tell(event);
+        self.farewell = Some(event);
     }
 }
 
@@ -412,8 +426,7 @@ mod tests {
     use super::*;
     use crate::infer::{Precision, Sampling};
 
-    #[test]
-    fn a_long_prompt_does_not_stall_a_running_sequence() {
+    fn runner(queue: &Arc<Queue>) -> Runner {
         let config = serde_json::from_value(serde_json::json!({
             "vocab_size": 40, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1,
             "num_attention_heads": 2, "max_position_embeddings": 256, "tie_word_embeddings": true,
@@ -423,42 +436,64 @@ mod tests {
         let weights = shape.first_weights(1);
         let model = EngineModel::new(shape.config.clone(), &weights, Precision::F32).unwrap();
         let cache = Cache::new(1, shape.heads, 1 << 24);
-        let queue = Arc::new(Queue::new(4, 4));
-        let mut runner = Runner {
+        Runner {
             forward: Forward::new(Arc::new(model), 1, cache).unwrap(),
-            queue: Arc::clone(&queue),
+            queue: Arc::clone(queue),
             running: Vec::new(),
             prefill_rows: 10,
             vocabulary: 40,
+        }
+    }
+
+    fn take(queue: &Queue, length: u32, tokens_max: u32) -> Result<Handle, SubmitError> {
+        let job = Job {
+            prompt: (0..length).map(|i| i % 40).collect(),
+            tokens_max: Some(tokens_max),
+            sampling: Sampling::GREEDY,
+            stop_tokens: Vec::new(),
+            logprobs: None,
+            prompt_logprobs: None,
         };
-        let take = |length: u32| {
-            let job = Job {
-                prompt: (0..length).map(|i| i % 40).collect(),
-                tokens_max: Some(50),
-                sampling: Sampling::GREEDY,
-                stop_tokens: Vec::new(),
-                logprobs: None,
-                prompt_logprobs: None,
-            };
-            let (teller, handle) = Teller::pair();
-            queue.push(Taken { job, teller, positions: length as usize + 50 }).unwrap();
-            handle
-        };
-        let (mut short, mut long) = (take(3), take(101));
-        let heard = |handle: &mut Handle| {
-            let mut count = 0;
-            while let Poll::Ready(Some(_)) = handle.poll_next(&mut Context::from_waker(Waker::noop())) {
-                count += 1;
-            }
-            count
-        };
+        let (teller, handle) = Teller::pair();
+        queue.push(Taken { job, teller, positions: (length + tokens_max) as usize })?;
+        Ok(handle)
+    }
+
+    fn heard(handle: &mut Handle) -> Vec<Event> {
+        let mut events = Vec::new();
+        while let Poll::Ready(Some(event)) = handle.poll_next(&mut Context::from_waker(Waker::noop())) {
+            events.push(event);
+        }
+        events
+    }
+
+    #[test]
+    fn a_long_prompt_does_not_stall_a_running_sequence() {
+        let queue = Arc::new(Queue::new(4, 4));
+        let mut runner = runner(&queue);
+        let (mut short, mut long) = (take(&queue, 3, 50).unwrap(), take(&queue, 101, 50).unwrap());
         // The first step reads 3 and 7 tokens, the next ones 10 each: the last of them reads the remaining 4.
         for step in 1..=12 {
             runner.clear();
             assert!(runner.admit());
             runner.step().unwrap();
-            assert_eq!(heard(&mut short), 1, "step {step}");
-            assert_eq!(heard(&mut long), usize::from(step >= 11), "step {step}");
+            assert_eq!(heard(&mut short).len(), 1, "step {step}");
+            assert_eq!(heard(&mut long).len(), usize::from(step >= 11), "step {step}");
+        }
+    }
+
+    #[test]
+    fn whoever_hears_the_end_finds_the_slot_free() {
+        let queue = Arc::new(Queue::new(1, 0));
+        let mut runner = runner(&queue);
+        for tokens_max in [1, 0, 1] {
+            let mut handle = take(&queue, 3, tokens_max).unwrap();
+            assert!(matches!(take(&queue, 3, 1), Err(SubmitError::QueueFull { .. })));
+            runner.clear();
+            assert!(runner.admit());
+            assert!(matches!(take(&queue, 3, 1), Err(SubmitError::QueueFull { .. })));
+            runner.step().unwrap();
+            assert!(matches!(heard(&mut handle).last(), Some(Event::Done { .. })));
         }
     }
 }

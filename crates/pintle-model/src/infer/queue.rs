@@ -7,17 +7,14 @@ use std::{
     collections::VecDeque,
     future::poll_fn,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, Waker},
 };
 
 use super::job::{Event, Failure, Job, SubmitError};
-
-fn lock<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
-    lock.lock().unwrap_or_else(PoisonError::into_inner)
-}
+use crate::locks::lock;
 
 #[derive(Debug, Default)]
 struct Line {
@@ -157,7 +154,7 @@ impl Queue {
         }
         // Those whose callers have left hold no place.
         state.waiting.retain(|taken| !taken.teller.is_cancelled());
-        if state.waiting.len() + state.running >= self.slots + self.waiting_max {
+        if state.waiting.len() + state.running >= self.slots.saturating_add(self.waiting_max) {
             return Err(SubmitError::QueueFull { waiting: state.waiting.len() });
         }
         state.waiting.push_back(taken);
@@ -166,8 +163,8 @@ impl Queue {
         Ok(())
     }
 
-    /// For the engine's thread: waits until there is something to do, where `idle`, and takes the jobs that fit, in their
-    /// order. `false` when there is nothing left to do and never will be.
+    /// For the engine's thread: waits until there is something to do, where nothing runs, and takes the jobs that fit, in
+    /// their order. `false` when there is nothing left to do and never will be.
     pub(super) fn admit(&self, running: usize, mut fits: impl FnMut(Taken) -> Result<(), Taken>) -> bool {
         let mut state = lock(&self.state);
         state.running = running;
@@ -191,6 +188,13 @@ impl Queue {
             state.running += 1;
         }
         true
+    }
+
+    /// So many jobs have come to their end: there is room for others. Called before their callers are told, who may send
+    /// the next one at once.
+    pub(super) fn release(&self, count: usize) {
+        let mut state = lock(&self.state);
+        state.running = state.running.saturating_sub(count);
     }
 
     /// Takes no more jobs. Those that wait or run still come to their end.

@@ -4,12 +4,13 @@ use std::{borrow::Cow, sync::Arc};
 
 use crate::{
     Layout, ModelConfig, ModelError, Tensor,
+    artefact::weights::to_bf16,
     math::{Brain, Byte, Cells, PANEL, Rows, Single, Step, product},
     network::Shape,
 };
 
 /// How the matrices are kept. Arithmetic is in single precision always.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Precision {
     /// Single precision, as trained: 4 bytes a weight.
     #[default]
@@ -127,13 +128,6 @@ fn put<T>(cells: &mut [T; PANEL], lane: usize, value: T) {
     if let Some(cell) = cells.get_mut(lane) {
         *cell = value;
     }
-}
-
-/// Rounds to the nearest, ties to even. What is not a number stays so.
-fn to_bf16(value: f32) -> u16 {
-    let bits = value.to_bits();
-    let rounded = if value.is_nan() { bits | 0x40_0000 } else { bits + 0x7FFF + (bits >> 16 & 1) };
-    (rounded >> 16) as u16
 }
 
 #[derive(Debug)]

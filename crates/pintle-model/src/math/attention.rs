@@ -1,4 +1,5 @@
-//! Causal attention with grouped heads: several query heads share one head of keys and values.
+//! Attention with grouped heads: several query heads share one head of keys and values. Causal for models that write,
+//! both ways for models that only read.
 
 use super::{Into, Mat, MatMut, dot, exp::softmax_inline, matmul, wide};
 
@@ -66,18 +67,49 @@ fn softmax_causal(scores: &mut [f32], length: usize) {
 /// Values in a wide register.
 const REGISTER: usize = 16;
 
-/// Attention of one sequence: `qkv` has its rows, `to` gets the heads' answers side by side. The probabilities of
+/// Causal attention of one sequence: `qkv` has its rows, `to` gets the heads' answers side by side. The probabilities of
 /// each head, `length × length`, stay in `probabilities` for the way back.
 pub(crate) fn attend(to: &mut [f32], probabilities: &mut [f32], qkv: &[f32], length: usize, heads: Heads) {
-    let (width, row) = (heads.query_width(), heads.row_width());
     for (head, square) in probabilities.chunks_exact_mut(length * length).enumerate() {
-        let (q, k, v) = heads.places(head);
-        let part = |from: usize| Mat::strided(tail(qkv, from), length, heads.dim, row);
-        matmul(MatMut::new(square, length, length), part(q), part(k).t(), heads.scale(), Into::Replace);
-        softmax_causal(square, length);
-        let out = MatMut::strided(tail_mut(to, head * heads.dim), length, heads.dim, width);
-        matmul(out, Mat::new(square, length, length), part(v), 1.0, Into::Replace);
+        attend_head(to, square, qkv, head, length, heads, softmax_causal);
     }
+}
+
+/// Attention of one sequence in which every token sees all. `square` is a buffer of `length × length`.
+pub(crate) fn attend_both_ways(to: &mut [f32], square: &mut [f32], qkv: &[f32], length: usize, heads: Heads) {
+    for head in 0..heads.queries {
+        attend_head(to, square, qkv, head, length, heads, softmax_rows);
+    }
+}
+
+fn attend_head(
+    to: &mut [f32],
+    square: &mut [f32],
+    qkv: &[f32],
+    head: usize,
+    length: usize,
+    heads: Heads,
+    softmax: impl Fn(&mut [f32], usize),
+) {
+    let (width, row) = (heads.query_width(), heads.row_width());
+    let (q, k, v) = heads.places(head);
+    let part = |from: usize| Mat::strided(tail(qkv, from), length, heads.dim, row);
+    matmul(MatMut::new(square, length, length), part(q), part(k).t(), heads.scale(), Into::Replace);
+    softmax(square, length);
+    let out = MatMut::strided(tail_mut(to, head * heads.dim), length, heads.dim, width);
+    matmul(out, Mat::new(square, length, length), part(v), 1.0, Into::Replace);
+}
+
+/// Each row of a square of scores becomes probabilities.
+fn softmax_rows(scores: &mut [f32], length: usize) {
+    wide(
+        #[inline(always)]
+        || {
+            for row in scores.chunks_exact_mut(length) {
+                softmax_inline(row);
+            }
+        },
+    );
 }
 
 /// The way back of [`attend`]: `d_qkv` gets the gradients of queries, keys and values. `scratch` holds one square.

@@ -15,13 +15,13 @@ mod norm;
 mod panel;
 mod rope;
 
-pub(crate) use activation::{silu_gate, silu_gate_back};
+pub(crate) use activation::{gelu, silu_gate, silu_gate_back};
 pub(crate) use attend_cached::{BlockPart, Queries, Scratch, attend_cached};
-pub(crate) use attention::{Heads, attend, attend_back};
+pub(crate) use attention::{Heads, attend, attend_back, attend_both_ways};
 pub(crate) use log_sum::log_sum_exp;
 pub(crate) use loss::{IGNORE, cross_entropy};
 pub(crate) use matmul::{Into, Mat, MatMut, matmul};
-pub(crate) use norm::{rms_norm, rms_norm_back};
+pub(crate) use norm::{layer_norm, rms_norm, rms_norm_back};
 pub(crate) use panel::{Brain, Byte, Cells, PANEL, Rows, Single, Step, product, rows_at_once};
 pub(crate) use rope::{Rotation, Turn};
 
@@ -57,4 +57,31 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     }
     let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
     sums.iter().sum::<f32>() + rest
+}
+
+/// The sum of the values, in lanes as [`dot`].
+#[inline(always)]
+pub(crate) fn sum(values: &[f32]) -> f32 {
+    let mut sums = [0.0_f32; LANES];
+    let (parts, rest) = values.as_chunks::<LANES>();
+    for part in parts {
+        for (sum, value) in sums.iter_mut().zip(part) {
+            *sum += value;
+        }
+    }
+    sums.iter().sum::<f32>() + rest.iter().sum::<f32>()
+}
+
+/// Adds the same values to each row, in place.
+pub(crate) fn add_to_rows(rows: &mut [f32], values: &[f32]) {
+    wide(
+        #[inline(always)]
+        || {
+            for row in rows.chunks_exact_mut(values.len()) {
+                for (to, value) in row.iter_mut().zip(values) {
+                    *to += value;
+                }
+            }
+        },
+    );
 }

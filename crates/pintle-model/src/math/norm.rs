@@ -1,6 +1,27 @@
-//! Root-mean-square normalisation.
+//! Normalisation: by the root mean square, as in Llama, and of layers, as in BERT.
 
-use super::{dot, wide};
+use super::{dot, sum, wide};
+
+/// `(x - mean(x)) / deviation(x) · weight + bias`, row by row and in place.
+pub(crate) fn layer_norm(x: &mut [f32], weight: &[f32], bias: &[f32], epsilon: f32) {
+    let width = weight.len();
+    debug_assert!(x.len().is_multiple_of(width) && bias.len() == width);
+    wide(
+        #[inline(always)]
+        || {
+            for row in x.chunks_exact_mut(width) {
+                let mean = sum(row) / width as f32;
+                for value in row.iter_mut() {
+                    *value -= mean;
+                }
+                let scale = 1.0 / (dot(row, row) / width as f32 + epsilon).sqrt();
+                for ((value, weight), bias) in row.iter_mut().zip(weight).zip(bias) {
+                    *value = *value * scale * weight + bias;
+                }
+            }
+        },
+    );
+}
 
 /// `to = x / rms(x) · weight`, row by row. Keeps `1 / rms` of each row in `inverse` for the way back.
 pub(crate) fn rms_norm(to: &mut [f32], inverse: &mut [f32], x: &[f32], weight: &[f32], epsilon: f32) {
@@ -64,4 +85,30 @@ fn dot3(a: &[f32], b: &[f32], c: &[f32]) -> f32 {
     }
     let rest: f32 = a_rest.iter().zip(b_rest).zip(c_rest).map(|((a, b), c)| a * b * c).sum();
     sums.iter().sum::<f32>() + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_are_normalised_by_the_definition() {
+        for width in [1, 5, 16, 37] {
+            let value = |i: usize| ((i * 29 % 23) as f32 - 7.0) / 3.0;
+            let x: Vec<f32> = (0..3 * width).map(value).collect();
+            let weight: Vec<f32> = (0..width).map(|i| value(i + 3)).collect();
+            let bias: Vec<f32> = (0..width).map(|i| value(i + 8)).collect();
+            let mut got = x.clone();
+            layer_norm(&mut got, &weight, &bias, 1e-5);
+            for (got, x) in got.chunks(width).zip(x.chunks(width)) {
+                let mean = x.iter().map(|v| f64::from(*v)).sum::<f64>() / width as f64;
+                let variance = x.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / width as f64;
+                for (i, got) in got.iter().enumerate() {
+                    let expected = (f64::from(x[i]) - mean) / (variance + 1e-5).sqrt() * f64::from(weight[i])
+                        + f64::from(bias[i]);
+                    assert!((f64::from(*got) - expected).abs() < 1e-5, "{got} {expected}");
+                }
+            }
+        }
+    }
 }

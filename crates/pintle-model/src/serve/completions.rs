@@ -42,7 +42,7 @@ impl CompletionAsk {
         let least = u32::from(!echo);
         let top = fields.whole("logprobs", 0..=u32::from(Job::TOP_MAX))?;
         Ok(CompletionAsk {
-            prompts: prompts(fields)?,
+            prompts: texts(fields, "prompt", PROMPTS_MAX)?,
             tokens_max: fields.whole("max_tokens", least..=u32::MAX)?.unwrap_or(TOKENS_MAX_DEFAULT),
             logprobs: top.and_then(|top| u8::try_from(top).ok()),
             echo,
@@ -51,16 +51,19 @@ impl CompletionAsk {
     }
 }
 
-fn prompts(fields: Fields<'_>) -> Result<Vec<Given>, Refusal> {
-    let expected = "a string, an array of tokens, or an array of up to 64 of either";
-    let invalid = || Refusal::invalid("prompt", expected);
-    let value = fields.get("prompt").ok_or_else(|| Refusal::missing("prompt", "send a string or tokens"))?;
+/// Texts, each a string or an array of tokens: one of them, or a list of 1 to `max`.
+pub(super) fn texts(fields: Fields<'_>, name: &str, max: usize) -> Result<Vec<Given>, Refusal> {
+    let invalid = || {
+        let expected = format!("a string, an array of tokens, or an array of 1 to {max} of either");
+        Refusal::invalid(name, &expected)
+    };
+    let value = fields.get(name).ok_or_else(|| Refusal::missing(name, "send a string or tokens"))?;
     let Value::Array(list) = value else { return Ok(vec![given(value).ok_or_else(invalid)?]) };
     if list.first().is_some_and(Value::is_number) {
         return Ok(vec![given(value).ok_or_else(invalid)?]);
     }
-    let prompts: Option<Vec<Given>> = list.iter().take(PROMPTS_MAX + 1).map(given).collect();
-    prompts.filter(|prompts| (1..=PROMPTS_MAX).contains(&prompts.len())).ok_or_else(invalid)
+    let texts: Option<Vec<Given>> = list.iter().take(max + 1).map(given).collect();
+    texts.filter(|texts| (1..=max).contains(&texts.len())).ok_or_else(invalid)
 }
 
 fn given(value: &Value) -> Option<Given> {

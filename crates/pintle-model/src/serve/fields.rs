@@ -58,10 +58,7 @@ impl Refusal {
     /// The engine does not take the job.
     pub(super) fn of_submit(error: &SubmitError, kind: Kind, retry_after_s: u64) -> Self {
         match error {
-            SubmitError::QueueFull { .. } => {
-                let body = ErrorBody::new("rate_limit_error", "queue_full", error.to_string());
-                Refusal { status: 429, retry_after_s: Some(retry_after_s), body: Box::new(body) }
-            }
+            SubmitError::QueueFull { .. } => Refusal::busy(error.to_string(), retry_after_s),
             SubmitError::ContextOverflow { .. } => Refusal::overflow(kind.prompt(), error.to_string()),
             SubmitError::Invalid { field, why } => {
                 let param = if *field == "prompt" { kind.prompt() } else { field };
@@ -69,6 +66,12 @@ impl Refusal {
             }
             SubmitError::Stopped => Refusal::server("engine_stopped", &error.to_string()),
         }
+    }
+
+    /// There is no room for the request now.
+    pub(super) fn busy(message: String, retry_after_s: u64) -> Self {
+        let body = ErrorBody::new("rate_limit_error", "queue_full", message);
+        Refusal { status: 429, retry_after_s: Some(retry_after_s), body: Box::new(body) }
     }
 
     /// Nothing is wrong with the request.

@@ -1,32 +1,37 @@
 //! Own models behind the gateway: the provider `embedded`.
 //!
-//! [`ServedModel`] is one version of a model, loaded and at work in an `infer::Engine`. It speaks OpenAI's interface
+//! [`ServedModel`] is one model that writes, loaded and at work in an `infer::Engine`. It speaks OpenAI's interface
 //! without a connection: a request is a JSON document, an answer is a `LocalAnswer`. `fields`, `ask`, `chat` and
 //! `completions` read requests; `choice` and `writer` make text of an engine's events; `wire` puts it into OpenAI's
-//! form and `body` gives it out; `tokens` are the tokeniser's own routes.
+//! form and `body` gives it out; `tokens` are the tokeniser's own routes. [`ServedEncoder`] is one that makes
+//! embeddings: `embeddings` reads and writes, `turns` lets requests take turns.
 //!
-//! Nothing here waits: texts are encoded at once, which is why they are bounded by the model's context, and the rest is
-//! done by the engine's threads.
+//! Nothing here waits: texts are encoded at once, which is why they are bounded, and the rest is done by the models' own
+//! threads.
 
 mod ask;
 mod body;
 mod chat;
 mod choice;
 mod completions;
+mod embeddings;
+mod encoder;
 mod fields;
 mod tokens;
+mod turns;
 mod wire;
 mod writer;
 
-use std::{path::Path, sync::Arc};
+use std::{borrow::Cow, path::Path, sync::Arc};
 
 use pintle_core::{Clock, DataClass, Id, IdKind};
 use pintle_llm::{ChatRequest, LocalAnswer, LocalModel};
 use serde_json::{Map, Value};
 
 use crate::{
-    ModelError, VersionId,
-    artefact::{Generation, Model, load},
+    ModelError,
+    artefact::{self, Generation, Model, Opened},
+    encode::is_encoder,
     infer::{Engine, EngineModel, EngineSettings, EngineStatus, Job, Precision, Sampling},
     tokenise::Tokeniser,
 };
@@ -36,9 +41,11 @@ use chat::ChatAsk;
 use choice::{Choice, Opening, Prompt};
 use completions::{CompletionAsk, Given};
 use fields::{Refusal, document};
-use tokens::Controls;
+use tokens::Desk;
 use wire::Wire;
 use writer::Writer;
+
+pub use encoder::{EncoderSettings, ServedEncoder};
 
 /// How a model is served.
 #[derive(Debug, Clone, Copy, Default)]
@@ -49,14 +56,13 @@ pub struct ServeSettings {
     pub precision: Precision,
 }
 
-/// One version of a model at work. Dropping it takes no more requests; answers on their way come to their end.
+/// One model at work. Dropping it takes no more requests; answers on their way come to their end.
 pub struct ServedModel {
     engine: Engine,
     tokeniser: Arc<Tokeniser>,
     generation: Generation,
-    controls: Controls,
-    id: VersionId,
-    /// The id as answers name it.
+    desk: Desk,
+    /// As answers call it.
     name: Arc<str>,
     class: DataClass,
     slots: usize,
@@ -71,7 +77,7 @@ impl std::fmt::Debug for ServedModel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let status = self.engine.status();
         f.debug_struct("ServedModel")
-            .field("id", &self.name)
+            .field("name", &self.name)
             .field("class", &self.class)
             .field("status", &status)
             .finish_non_exhaustive()
@@ -108,20 +114,51 @@ const SEED_STEP: u64 = 0x9E37_79B9_7F4A_7C15;
 /// Nobody is sent away for longer.
 const RETRY_AFTER_S_MAX: usize = 30;
 
+/// Loads the model in a folder, whichever of those that are served it is, and starts it. Answers call it `name`; `class`
+/// is that of what it was trained on.
+///
+/// # Errors
+/// Those of [`ServedModel::open`] and [`ServedEncoder::open`]; and for an encoder in another precision than the one that
+/// encoders are computed in.
+pub fn open(
+    folder: &Path,
+    name: &str,
+    class: DataClass,
+    settings: ServeSettings,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<dyn LocalModel>, ModelError> {
+    if !is_encoder(folder)? {
+        return Ok(ServedModel::open(folder, name, class, settings, clock)?);
+    }
+    if settings.precision != Precision::F32 {
+        let field = "weights";
+        return Err(ModelError::Config { field, why: "an encoder is computed in single precision only" });
+    }
+    let threads = settings.engine.threads;
+    let requests_max = settings.engine.slots.saturating_add(settings.engine.queue_max);
+    Ok(ServedEncoder::open(folder, name, class, EncoderSettings { threads, requests_max })?)
+}
+
 impl ServedModel {
-    /// Loads a model's folder and starts its engine. Reads and packs all weights, so it takes a while: not for a thread
-    /// that others wait for. `class` is that of what the model was trained on.
+    /// Loads a model's folder and starts its engine. Reads and packs all weights, one tensor after the other, so it takes a
+    /// while: not for a thread that others wait for. Answers call the model `name`; `class` is that of what it was trained
+    /// on.
     ///
     /// # Errors
-    /// Those of [`load`], and settings out of their bounds.
+    /// Those of [`crate::artefact::load`], and settings out of their bounds.
     pub fn open(
         folder: &Path,
-        id: VersionId,
+        name: &str,
         class: DataClass,
         settings: ServeSettings,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, ModelError> {
-        ServedModel::start(&load(folder)?, id, class, settings, clock)
+        let mut opened = artefact::open(folder)?;
+        let packed = EngineModel::from_tensors(opened.config.clone(), settings.precision, |tensor| {
+            opened.read(tensor).map(Cow::Owned)
+        })?;
+        let Opened { tokeniser, generation, .. } = opened;
+        ServedModel::work(packed, Arc::new(tokeniser), generation, name, class, settings.engine, clock)
     }
 
     /// As [`ServedModel::open`], for a model that is loaded already. Its weights are packed anew; it is not needed any
@@ -131,36 +168,48 @@ impl ServedModel {
     /// Settings out of their bounds.
     pub fn start(
         model: &Model,
-        id: VersionId,
+        name: &str,
         class: DataClass,
         settings: ServeSettings,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, ModelError> {
         let packed = EngineModel::new(model.config.clone(), &model.weights, settings.precision)?;
-        let engine = Engine::start(Arc::new(packed), settings.engine)?;
-        let tokeniser = Arc::clone(&model.tokeniser);
+        let (tokeniser, generation) = (Arc::clone(&model.tokeniser), model.generation.clone());
+        ServedModel::work(packed, tokeniser, generation, name, class, settings.engine, clock)
+    }
+
+    fn work(
+        packed: EngineModel,
+        tokeniser: Arc<Tokeniser>,
+        generation: Generation,
+        name: &str,
+        class: DataClass,
+        settings: EngineSettings,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Self>, ModelError> {
+        let vocabulary = packed.config().vocab_size;
+        let engine = Engine::start(Arc::new(packed), settings)?;
         let ids = 0..u32::try_from(tokeniser.vocab_size()).unwrap_or(u32::MAX);
         let lengths = ids.filter(|id| !tokeniser.is_control(*id)).filter_map(|id| tokeniser.token_bytes(id));
         let longest = lengths.map(|bytes| bytes.len()).max().unwrap_or(1);
         Ok(Arc::new(ServedModel {
             text_bytes_max: engine.context_max().saturating_mul(longest),
-            controls: Controls::of(&tokeniser),
+            desk: Desk::new(&tokeniser, engine.context_max(), vocabulary, generation.bos)?,
             tokeniser,
             engine,
-            generation: model.generation.clone(),
-            name: id.to_string().into(),
-            id,
+            generation,
+            name: name.into(),
             class,
-            slots: settings.engine.slots,
-            jobs_max: settings.engine.slots.saturating_add(settings.engine.queue_max),
+            slots: settings.slots,
+            jobs_max: settings.slots.saturating_add(settings.queue_max),
             clock,
         }))
     }
 
-    /// Which version it is.
+    /// What answers call it.
     #[must_use]
-    pub fn id(&self) -> &VersionId {
-        &self.id
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// What its engine is busy with.
@@ -334,19 +383,18 @@ impl LocalModel for ServedModel {
     }
 
     fn tokenize(&self, body: &Value) -> LocalAnswer {
-        self.tokenise(body).map_or_else(Refusal::into_answer, |value| document(&value))
+        self.desk.tokenise(body).map_or_else(Refusal::into_answer, |value| document(&value))
     }
 
     fn detokenize(&self, body: &Value) -> LocalAnswer {
-        self.detokenise(body).map_or_else(Refusal::into_answer, |value| document(&value))
+        self.desk.detokenise(body).map_or_else(Refusal::into_answer, |value| document(&value))
     }
 
     fn tokenizer_info(&self) -> LocalAnswer {
-        document(&self.tokeniser_settings())
+        document(&self.desk.settings())
     }
 
     fn text_of(&self, tokens: &[u32]) -> Option<String> {
-        let known = |token: &u32| self.tokeniser.token_bytes(*token).is_some();
-        tokens.iter().all(known).then(|| self.tokeniser.decode(tokens))
+        self.desk.text_of(tokens)
     }
 }

@@ -11,7 +11,10 @@ use std::{
 use serde_json::{Map, Value, json};
 use tokenizers::Tokenizer;
 
-use super::{END_OF_ANSWER, END_OF_TEXT, Special, Tokeniser, stream::Vocabulary, template::ChatTemplate};
+use super::{
+    CHAT_TEMPLATE, END_OF_ANSWER, END_OF_TEXT, Special, Tokeniser, stream::Vocabulary,
+    template::ChatTemplate, train::CONTROL_TOKENS,
+};
 use crate::ModelError;
 
 const TOKENIZER_BYTES_MAX: u64 = 128 << 20;
@@ -114,6 +117,7 @@ impl Tokeniser {
         let vocabulary = Vocabulary::of(&library, vocab_size);
         let id = |name: &str| settings.token(name).and_then(|token| library.token_to_id(token));
         let (begin, end, pad) = (id("bos_token"), id("eos_token"), id("pad_token"));
+        refuse_missing(&settings, &specials, begin, end).map_err(broken)?;
         let model: Value = serde_json::to_value(library.get_model()).unwrap_or_default();
         let unknown =
             model.get("unk_token").and_then(Value::as_str).and_then(|token| library.token_to_id(token));
@@ -152,6 +156,29 @@ impl Tokeniser {
         }
         Value::Object(fields)
     }
+}
+
+/// Without the tokens that its settings or our template write, a tokeniser is another model's: what should end an answer
+/// would be letters.
+fn refuse_missing(
+    settings: &Settings,
+    specials: &[Special],
+    begin: Option<u32>,
+    end: Option<u32>,
+) -> Result<(), String> {
+    for (name, id) in [("bos_token", begin), ("eos_token", end)] {
+        if let (Some(token), None) = (settings.token(name), id) {
+            let token: String = token.chars().filter(|letter| !letter.is_control()).take(64).collect();
+            return Err(format!("`{token}`, which its settings call `{name}`, is not in its vocabulary"));
+        }
+    }
+    if settings.template.as_deref() == Some(CHAT_TEMPLATE) {
+        let is_there = |token: &&str| specials.iter().any(|special| special.text == **token);
+        if let Some(token) = CONTROL_TOKENS.iter().find(|token| !is_there(token)) {
+            return Err(format!("`{token}`, which the chat template writes, is none of its control tokens"));
+        }
+    }
+    Ok(())
 }
 
 /// Some folders name a control token that `tokenizer.json` does not mark as special; text must not make it either.

@@ -91,6 +91,12 @@ impl Tokeniser {
         self.pad
     }
 
+    /// The longest text that its settings name, in tokens; some folders name a number beyond all bounds for none.
+    pub(crate) fn stated_length(&self) -> Option<usize> {
+        let stated = self.settings.get("model_max_length").and_then(Value::as_u64)?;
+        usize::try_from(stated).ok()
+    }
+
     /// The id of a control token by its spelling.
     #[must_use]
     pub fn control_token(&self, text: &str) -> Option<u32> {

@@ -21,7 +21,8 @@ pub const END_OF_TEXT: &str = "<|endoftext|>";
 /// Ends each turn of a conversation.
 pub const END_OF_ANSWER: &str = "<|end|>";
 /// In the order of their ids, from 0. A turn begins with the token of its role.
-const CONTROL_TOKENS: [&str; 5] = [END_OF_TEXT, END_OF_ANSWER, "<|system|>", "<|user|>", "<|assistant|>"];
+pub(super) const CONTROL_TOKENS: [&str; 5] =
+    [END_OF_TEXT, END_OF_ANSWER, "<|system|>", "<|user|>", "<|assistant|>"];
 
 /// Entries that every vocabulary has: the control tokens and each byte.
 const FIXED: usize = CONTROL_TOKENS.len() + 256;

@@ -200,7 +200,7 @@ fn another_network_is_refused_by_name() {
         config["max_position_embeddings"] = json!(1);
     });
     let message = error(&folder);
-    assert!(message.contains("too large"), "{message}");
+    assert!(message.contains("4,000,000,000 weights"), "{message}");
     fs::write(&path, &original).unwrap();
     edit(&path, |config| {
         config.as_object_mut().unwrap().remove("rope_theta");
@@ -223,6 +223,78 @@ fn another_models_tokeniser_is_refused() {
     assert!(error(&folder).contains("99999"));
     edit(&folder.join("generation_config.json"), |value| value["eos_token_id"] = json!("one"));
     assert!(error(&folder).contains("generation_config.json"));
+}
+
+#[test]
+fn a_tokeniser_without_the_templates_tokens_is_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = saved(place.path());
+    let path = folder.join("tokenizer.json");
+    let original = fs::read_to_string(&path).unwrap();
+    // Letters where a control token should be: the answer would never end.
+    for (token, said) in
+        [("<|end|>", "`eos_token`"), ("<|endoftext|>", "`bos_token`"), ("<|user|>", "chat template")]
+    {
+        fs::write(&path, original.replace(&format!("\"{token}\""), "\"<|other|>\"")).unwrap();
+        let message = error(&folder);
+        assert!(message.contains(said) && message.contains("tokenizer.json"), "{token}: {message}");
+    }
+    // In the vocabulary, but as plain text.
+    edit(&path, |_| ());
+    fs::write(&path, &original).unwrap();
+    edit(&path, |tokeniser| {
+        for token in tokeniser["added_tokens"].as_array_mut().unwrap() {
+            token["special"] = json!(token["content"] != "<|assistant|>");
+        }
+    });
+    assert!(error(&folder).contains("`<|assistant|>`"), "{}", error(&folder));
+}
+
+#[test]
+fn sizes_that_no_machine_holds_are_refused_before_anything_is_reserved() {
+    let config = shape(600, false);
+    config.check().unwrap();
+    for change in [
+        json!({ "hidden_size": 1_048_576, "vocab_size": 1_048_576, "num_attention_heads": 1 }),
+        json!({ "intermediate_size": 1_048_576, "num_hidden_layers": 512, "hidden_size": 4096 }),
+        json!({ "head_dim": 1_048_576, "num_attention_heads": 1_048_576, "num_key_value_heads": 1 }),
+        json!({ "max_position_embeddings": 1_048_576, "head_dim": 1_048_576 }),
+    ] {
+        let mut fields = serde_json::to_value(&config).unwrap();
+        fields.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        let config: pintle_model::ModelConfig = serde_json::from_value(fields).unwrap();
+        assert!(matches!(config.check(), Err(ModelError::Config { .. })), "{change}");
+        assert!(Model::untrained(config, Arc::clone(&TOKENISER), 1).is_err());
+    }
+}
+
+#[test]
+fn what_a_killed_process_left_is_swept_and_nothing_else() {
+    let place = tempfile::tempdir().unwrap();
+    let long_ago = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000);
+    let leave = |name: &str, at: Option<std::time::SystemTime>| {
+        let path = place.path().join(name);
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("model.safetensors"), b"half").unwrap();
+        let handle = fs::File::open(&path).unwrap();
+        if let Some(at) = at {
+            handle.set_modified(at).unwrap();
+        }
+        handle
+    };
+    drop(leave(".model.unfinished-1-0", Some(long_ago)));
+    drop(leave(".model.unfinished-1-1", None));
+    drop(leave(".other.unfinished-1-0", Some(long_ago)));
+    // Another process is at work on this one.
+    let held = leave(".model.unfinished-1-2", Some(long_ago));
+    held.lock().unwrap();
+    saved(place.path());
+    let mut names: Vec<String> = fs::read_dir(place.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names, [".model.unfinished-1-1", ".model.unfinished-1-2", ".other.unfinished-1-0", "model"]);
 }
 
 #[test]
@@ -316,6 +388,93 @@ proptest! {
             prop_assert!(model.tokeniser.encode("a b").is_ok());
         }
     }
+
+    /// Whatever a header says about a tensor's numbers, shape and place: the same weights, or an error that names the
+    /// file.
+    #[test]
+    fn any_tensor_entry_gives_an_error_or_the_same_weights(
+        tensor in any::<prop::sample::Index>(),
+        dtype in prop::option::of(prop::sample::select(vec![
+            "F64", "F32", "F16", "BF16", "I64", "I8", "U8", "BOOL", "F8_E4M3", "F4", "nothing",
+        ])),
+        dimension in prop::option::of((any::<prop::sample::Index>(), size())),
+        more_dimensions in prop::option::of(prop::collection::vec(size(), 0..4)),
+        begin in prop::option::of(size()),
+        end in prop::option::of(size()),
+        header_length in prop::option::of(size()),
+        cut in prop::option::of(any::<prop::sample::Index>()),
+    ) {
+        let place = tempfile::tempdir().unwrap();
+        let folder = saved(place.path());
+        let path = folder.join("model.safetensors");
+        let bytes = fs::read(&path).unwrap();
+        let (mut header, data) = parts(&bytes);
+        let entries = header.as_object_mut().unwrap();
+        let names: Vec<String> = entries.keys().filter(|name| *name != "__metadata__").cloned().collect();
+        let entry = &mut entries[&names[tensor.index(names.len())]];
+        if let Some(dtype) = dtype {
+            entry["dtype"] = json!(dtype);
+        }
+        if let Some(shape) = more_dimensions {
+            entry["shape"] = json!(shape);
+        }
+        let dimensions = entry["shape"].as_array().unwrap().len();
+        if let (Some((at, size)), true) = (dimension, dimensions > 0) {
+            entry["shape"][at.index(dimensions)] = json!(size);
+        }
+        for (at, place) in [begin, end].into_iter().enumerate() {
+            if let Some(place) = place {
+                entry["data_offsets"][at] = json!(place);
+            }
+        }
+        let mut broken = join(&header, data);
+        if let Some(length) = header_length {
+            broken[..8].copy_from_slice(&length.to_le_bytes());
+        }
+        if let Some(cut) = cut {
+            broken.truncate(cut.index(broken.len()));
+        }
+        fs::write(&path, &broken).unwrap();
+        match load(&folder) {
+            Ok(loaded) => prop_assert_eq!(&loaded.weights, &model(false).weights),
+            Err(error) => prop_assert!(error.to_string().contains("model.safetensors"), "{}", error),
+        }
+    }
+
+    /// One number that is none, wherever it stands and however numbers are written.
+    #[test]
+    fn a_weight_that_is_no_number_is_found(
+        at in any::<prop::sample::Index>(),
+        is_half in any::<bool>(),
+        value in prop::sample::select(vec![f32::NAN, f32::INFINITY, f32::NEG_INFINITY]),
+    ) {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("model");
+        let precision = if is_half { Precision::Bf16 } else { Precision::F32 };
+        save(&model(false), &folder, &Card::default(), precision).unwrap();
+        let path = folder.join("model.safetensors");
+        let mut bytes = fs::read(&path).unwrap();
+        let start = bytes.len() - parts(&bytes).1.len();
+        let upper = (value.to_bits() >> 16) as u16;
+        let width = if is_half { 2 } else { 4 };
+        let place = start + at.index((bytes.len() - start) / width) * width;
+        match is_half {
+            true => bytes[place..place + 2].copy_from_slice(&upper.to_le_bytes()),
+            false => bytes[place..place + 4].copy_from_slice(&value.to_le_bytes()),
+        }
+        fs::write(&path, &bytes).unwrap();
+        let message = error(&folder);
+        prop_assert!(message.contains("no finite numbers"), "{}", message);
+    }
+}
+
+/// Sizes and places: near what is true, and far beyond it.
+fn size() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        0_u64..70,
+        0_u64..200_000,
+        prop::sample::select(vec![1 << 24, 1 << 32, 1 << 62, i64::MAX as u64, u64::MAX - 1, u64::MAX]),
+    ]
 }
 
 /// What `tests/models/make_golden.py` wrote: a folder by `transformers`, in bf16, and what it computes with it.

@@ -3,7 +3,9 @@
 
 mod artefact;
 mod corpus;
+mod encode;
 mod evaluate;
+mod full_disk;
 mod handbook;
 mod pairs;
 mod pipeline;

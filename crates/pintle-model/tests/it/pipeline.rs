@@ -50,7 +50,7 @@ CORRECT
 weights = "bf16"
 "#;
 
-fn recipe(folder: &Path, method: &str, gate: &str) -> (Recipe, String) {
+pub(crate) fn recipe(folder: &Path, method: &str, gate: &str) -> (Recipe, String) {
     let documents = folder.join("documents");
     std::fs::create_dir_all(&documents).unwrap();
     for (index, name) in ["Harbour", "Bridge", "Garden", "Library", "Station", "Market"].iter().enumerate() {
@@ -66,7 +66,11 @@ fn recipe(folder: &Path, method: &str, gate: &str) -> (Recipe, String) {
 }
 
 /// Runs until it ends by itself, asking it to stop after each of the steps of `stops`.
-fn run(folder: &Path, recipe: &(Recipe, String), stops: &[(Stage, u64)]) -> Result<Manifest, ModelError> {
+pub(crate) fn run(
+    folder: &Path,
+    recipe: &(Recipe, String),
+    stops: &[(Stage, u64)],
+) -> Result<Manifest, ModelError> {
     let guard = Guard::new(&GuardConfig::default()).unwrap();
     let store = ModelStore::new(folder);
     let now = || "2026-11-24T08:00:00Z".parse().unwrap();

@@ -37,8 +37,7 @@ fn settings() -> ServeSettings {
 
 fn start(model: &Model, settings: ServeSettings) -> Arc<ServedModel> {
     let clock = ManualClock::new("2026-11-24T12:00:00Z".parse::<Timestamp>().unwrap());
-    let id = "handbook@2".parse().unwrap();
-    ServedModel::start(model, id, DataClass::Internal, settings, Arc::new(clock)).unwrap()
+    ServedModel::start(model, "handbook@2", DataClass::Internal, settings, Arc::new(clock)).unwrap()
 }
 
 fn served() -> Arc<ServedModel> {
@@ -54,7 +53,7 @@ impl Wake for Unpark {
 }
 
 /// Reads a body to its end, or to where it broke.
-fn pieces(answer: &mut LocalAnswer) -> Result<Vec<u8>, LocalBroken> {
+pub(crate) fn pieces(answer: &mut LocalAnswer) -> Result<Vec<u8>, LocalBroken> {
     let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
     let mut out = Vec::new();
     loop {
@@ -66,7 +65,7 @@ fn pieces(answer: &mut LocalAnswer) -> Result<Vec<u8>, LocalBroken> {
     }
 }
 
-fn whole(mut answer: LocalAnswer) -> Value {
+pub(crate) fn whole(mut answer: LocalAnswer) -> Value {
     let body = pieces(&mut answer).unwrap();
     assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&body));
     serde_json::from_slice(&body).unwrap()
@@ -97,7 +96,7 @@ fn streamed(model: &ServedModel, mut fields: Value) -> Vec<Value> {
     chunks(model.chat(&request(&fields)))
 }
 
-fn refused(mut answer: LocalAnswer) -> (u16, String, Value) {
+pub(crate) fn refused(mut answer: LocalAnswer) -> (u16, String, Value) {
     let body: Value = serde_json::from_slice(&pieces(&mut answer).unwrap()).unwrap();
     let error = &body["error"];
     assert!(error["message"].as_str().is_some_and(|message| !message.is_empty()), "{body}");
@@ -543,16 +542,10 @@ fn a_folder_is_served_in_each_precision() {
     for precision in [infer::Precision::F32, infer::Precision::Bf16, infer::Precision::Int8] {
         let clock = Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH));
         let settings = ServeSettings { precision, ..settings() };
-        let served = ServedModel::open(
-            &folder,
-            "handbook@7".parse().unwrap(),
-            DataClass::Confidential,
-            settings,
-            clock,
-        )
-        .unwrap();
+        let served =
+            ServedModel::open(&folder, "handbook@7", DataClass::Confidential, settings, clock).unwrap();
         assert_eq!(served.trained_on(), DataClass::Confidential);
-        assert_eq!((served.id().to_string(), served.context_max()), ("handbook@7".to_owned(), 512));
+        assert_eq!((served.name(), served.context_max()), ("handbook@7", 512));
         let answer = chat(&served, &json!({}));
         assert_eq!((&answer["model"], &answer["created"]), (&json!("handbook@7"), &json!(0)));
         if precision == infer::Precision::F32 {
@@ -560,8 +553,7 @@ fn a_folder_is_served_in_each_precision() {
         }
     }
     let clock = Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH));
-    let missing =
-        ServedModel::open(place.path(), "a@1".parse().unwrap(), DataClass::Public, settings(), clock);
+    let missing = ServedModel::open(place.path(), "a@1", DataClass::Public, settings(), clock);
     assert!(missing.is_err());
 }
 

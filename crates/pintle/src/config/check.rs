@@ -43,7 +43,7 @@ pub(crate) fn check(
     limits(&mut parsed);
     let (scanner, mut watched) = words::check(&mut parsed, folder);
     let policy = policy(&mut parsed, folder, &mut watched);
-    let placements = placements::check(&mut parsed, inputs, folder, &mut watched);
+    let (placements, owns) = placements::check(&mut parsed, inputs, folder, &mut watched);
     let explained = explain::rows(&parsed, inputs, &source);
     if let ConfigSource::File(path) = &source {
         watched.push(path.clone());
@@ -67,6 +67,7 @@ pub(crate) fn check(
             scanner: Arc::new(scanner),
             engine: Arc::new(engine),
             placements,
+            owns,
             source,
             watched,
             warnings: problems,

@@ -28,6 +28,7 @@ use std::{
 use check::cedar_files;
 pub(crate) use explain::Explained;
 pub(crate) use files::{plain_reason, read_text};
+pub(crate) use placements::{Own, OwnPlacement, OwnSource};
 pub(crate) use problem::{ConfigError, Problem, Severity};
 pub(crate) use schema::{Limits, UnpricedRule, json_schema};
 pub(crate) use settings::{Flags, Inputs, Secrets};
@@ -97,6 +98,8 @@ pub(crate) struct LoadedConfig {
     pub(crate) engine: Arc<PolicyEngine>,
     /// The deployments of models that requests may go to, in the file's order.
     pub(crate) placements: Vec<Arc<Placement>>,
+    /// What Pintle serves itself at some of them.
+    pub(crate) owns: Vec<OwnPlacement>,
     /// Which text was read.
     pub(crate) source: ConfigSource,
     /// The files and folders that a change of which makes this configuration outdated.

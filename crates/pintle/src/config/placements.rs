@@ -8,14 +8,15 @@ use std::{
 };
 
 use http::Uri;
-use pintle_core::{DataClass, Name, Pricing, Secret, Zone};
+use pintle_core::{DataClass, ModelName, Name, Pricing, Secret, Zone};
+use pintle_model::infer::Precision;
 use pintle_registry::{Placement, Provider, Timeouts};
 
 use super::{
     files,
     parse::Parsed,
     problem::{Fault, missing_hint},
-    schema::{PlacementConfig, PriceConfig, ProviderKind, SecretSource, TimeoutsConfig},
+    schema::{PlacementConfig, PriceConfig, ProviderKind, SecretSource, TimeoutsConfig, WeightsKind},
     settings::{Inputs, Secrets},
 };
 
@@ -24,24 +25,58 @@ const PLACEMENTS_MAX: usize = 200;
 const TIMEOUT_MS_MAX: u64 = 3_600_000;
 const SECRET_FILE_MIB_MAX: u64 = 1;
 
-/// Every placement that is right; the faults of the others are reported. Files of secrets are added to
-/// `watched`, so that a rotated key is noticed.
+/// What Pintle serves itself at a placement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OwnPlacement {
+    /// The placement.
+    pub(crate) placement: Name,
+    /// What is served there.
+    pub(crate) own: Own,
+}
+
+/// A model that Pintle serves itself. Placements that state the same share it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Own {
+    /// As answers and applications call it.
+    pub(crate) model: ModelName,
+    /// Where it comes from.
+    pub(crate) source: OwnSource,
+    /// How its weights are kept in memory.
+    pub(crate) weights: Precision,
+}
+
+/// Where a model that Pintle serves itself comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum OwnSource {
+    /// The version in production of the own model of this name.
+    Production(Name),
+    /// A folder.
+    Folder {
+        /// Where it lies.
+        path: PathBuf,
+        /// The class of what its model was trained on.
+        class: DataClass,
+    },
+}
+
+/// Every placement that is right, and what Pintle serves itself at some of them; the faults of the others are reported.
+/// Files of secrets are added to `watched`, so that a rotated key is noticed.
 pub(crate) fn check(
     parsed: &mut Parsed,
     inputs: &Inputs,
     folder: &Path,
     watched: &mut Vec<PathBuf>,
-) -> Vec<Arc<Placement>> {
+) -> (Vec<Arc<Placement>>, Vec<OwnPlacement>) {
     let configs = std::mem::take(&mut parsed.config.placement);
     if configs.is_empty() && !parsed.rejected.contains("placement") {
         parsed.warn_at("placement", &Fault::NoPlacement);
     }
     if configs.len() > PLACEMENTS_MAX {
         parsed.error_at("placement", &Fault::TooMany { path: "placement", most: PLACEMENTS_MAX });
-        return Vec::new();
+        return (Vec::new(), Vec::new());
     }
     let mut seen: BTreeMap<Name, usize> = BTreeMap::new();
-    let mut placements = Vec::new();
+    let (mut placements, mut owns) = (Vec::new(), Vec::new());
     for (index, config) in configs.iter().enumerate() {
         let path = format!("placement[{index}]");
         if let Some(name) = &config.name {
@@ -57,12 +92,14 @@ pub(crate) fn check(
             }
         }
         let mut checker = Checker { parsed, inputs, folder, watched: &mut *watched, path, config };
+        let own = checker.own();
         if let Some(placement) = checker.placement() {
+            owns.extend(own.map(|own| OwnPlacement { placement: placement.name.clone(), own }));
             placements.push(Arc::new(placement));
         }
     }
     parsed.config.placement = configs;
-    placements
+    (placements, owns)
 }
 
 fn line_of(parsed: &Parsed, path: &str) -> String {
@@ -135,14 +172,7 @@ impl Checker<'_> {
             }
         }
         if kind != ProviderKind::AzureOpenAi && self.config.api_version.is_some() {
-            let placement = self.config.name.as_ref().map(ToString::to_string).unwrap_or_default();
-            let provider = match kind {
-                ProviderKind::Anthropic => "anthropic",
-                ProviderKind::Embedded => "embedded",
-                ProviderKind::Simulated => "simulated",
-                ProviderKind::OpenAi | ProviderKind::AzureOpenAi => "openai",
-            };
-            self.error("api_version", &Fault::NotUsed { placement, provider, key: "api_version" });
+            self.not_used(kind, "api_version");
         }
         match kind {
             ProviderKind::Embedded => return Some(Provider::Embedded),
@@ -163,6 +193,86 @@ impl Checker<'_> {
                 Some(Provider::AzureOpenAi { base_url, api_key, api_version })
             }
             ProviderKind::Embedded | ProviderKind::Simulated => None,
+        }
+    }
+
+    fn not_used(&mut self, kind: ProviderKind, key: &'static str) {
+        let placement = self.config.name.as_ref().map(ToString::to_string).unwrap_or_default();
+        let provider = match kind {
+            ProviderKind::OpenAi => "openai",
+            ProviderKind::AzureOpenAi => "azure_openai",
+            ProviderKind::Anthropic => "anthropic",
+            ProviderKind::Embedded => "embedded",
+            ProviderKind::Simulated => "simulated",
+        };
+        self.error(key, &Fault::NotUsed { placement, provider, key });
+    }
+
+    /// What Pintle serves itself here; `None` where another provider answers, or something is wrong.
+    fn own(&mut self) -> Option<Own> {
+        let config = self.config;
+        let kind = config.provider?;
+        if kind != ProviderKind::Embedded {
+            for (key, is_there) in [
+                ("folder", config.folder.is_some()),
+                ("trained_on", config.trained_on.is_some()),
+                ("weights", config.weights.is_some()),
+            ] {
+                if is_there {
+                    self.not_used(kind, key);
+                }
+            }
+            return None;
+        }
+        let source = match &config.folder {
+            Some(folder) => self.own_folder(folder),
+            None => self.own_version(),
+        };
+        Some(Own {
+            model: config.model.clone()?,
+            source: source?,
+            weights: match config.weights {
+                None | Some(WeightsKind::F32) => Precision::F32,
+                Some(WeightsKind::Bf16) => Precision::Bf16,
+                Some(WeightsKind::Int8) => Precision::Int8,
+            },
+        })
+    }
+
+    fn own_folder(&mut self, folder: &str) -> Option<OwnSource> {
+        let path = self.path.clone();
+        let class = self.config.trained_on;
+        self.parsed.require(&path, "placement", &[("trained_on", class.is_some())]);
+        if folder.trim().is_empty() {
+            let hint = "write folder = \"models/my-llama\", relative to the folder of this file".to_owned();
+            self.error("folder", &Fault::BadValue { message: "the folder's name is empty".to_owned(), hint });
+            return None;
+        }
+        let path = self.folder.join(folder);
+        // A model that comes later, or on a disk that is not there now, must not keep the others from starting.
+        if !path.join("config.json").is_file() {
+            let at = self.at("folder");
+            self.parsed.warn_at(&at, &Fault::NoModel(path.display().to_string()));
+        }
+        Some(OwnSource::Folder { path, class: class? })
+    }
+
+    fn own_version(&mut self) -> Option<OwnSource> {
+        if self.config.trained_on.is_some() {
+            let message =
+                "`trained_on` is for a `folder`: a version's class is that of its documents".to_owned();
+            let hint = "remove `trained_on`, or name a `folder`".to_owned();
+            self.error("trained_on", &Fault::BadValue { message, hint });
+        }
+        let model = self.config.model.as_ref()?;
+        match model.as_str().parse() {
+            Ok(name) => Some(OwnSource::Production(name)),
+            Err(_) => {
+                let message = format!("`{model}` is not the name of an own model");
+                let hint = "write the name that `pintle model list` shows; or name a `folder`".to_owned();
+                self.error("model", &Fault::BadValue { message, hint });
+                None
+            }
         }
     }
 

@@ -44,6 +44,8 @@ pub(crate) enum Fault {
     UrlOfOwn { placement: String, provider: &'static str },
     #[error("placement `{placement}` is at `{provider}`, which does not use `{key}`")]
     NotUsed { placement: String, provider: &'static str, key: &'static str },
+    #[error("there is no model in `{0}`")]
+    NoModel(String),
     #[error("a public cloud may not be cleared for `restricted` data")]
     PublicRestricted,
     #[error("the environment variable `{0}` is not set")]
@@ -110,6 +112,9 @@ impl Fault {
             }
             Fault::UrlOfOwn { .. } => "remove `base_url` and `api_key`, or choose another `provider`".into(),
             Fault::NotUsed { key, .. } => format!("remove `{key}`, or choose another `provider`"),
+            Fault::NoModel(_) => {
+                "the placement answers nothing before there is a folder in Hugging Face's layout, with its `config.json`".into()
+            }
             Fault::PublicRestricted => {
                 "`restricted` must not leave the premises; use `confidential` or a lower class, or correct `zone`".into()
             }
@@ -271,6 +276,9 @@ pub(crate) fn missing_hint(table: &str, key: &str) -> String {
         ("placement", "base_url") => "write base_url = \"https://api.openai.com/v1\", or your own server's address",
         ("placement", "api_version") => "write api_version = \"2024-10-21\", as your Azure resource asks for it",
         ("placement", "model") => "write model = \"gpt-4o-mini\", as the provider spells it",
+        ("placement", "trained_on") => {
+            "write trained_on = \"internal\": the highest class of what the model in the folder learnt, of public, internal, confidential, restricted"
+        }
         ("placement", "zone") => "write zone = \"on_premises\", \"private_cloud\" or \"public_cloud\"",
         ("placement", "clearance") => {
             "write clearance = \"internal\": the highest class it may see, of public, internal, confidential, restricted"

@@ -166,10 +166,22 @@ pub(crate) enum ProviderKind {
     AzureOpenAi,
     /// Anthropic Messages; requests and answers are converted.
     Anthropic,
-    /// An own model, served by Pintle itself; `model` is its name, and its version in production answers.
+    /// A model that Pintle serves itself: the version in production of the own model `model`, or a `folder`.
     Embedded,
     /// Answers from within Pintle and says so: for the demonstration and for tests.
     Simulated,
+}
+
+/// How the weights of a model that Pintle serves are kept in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum WeightsKind {
+    /// Single precision: 4 bytes a weight. Nothing is lost.
+    F32,
+    /// bfloat16: 2 bytes a weight.
+    Bf16,
+    /// Whole numbers with a scale for each output: about 1 byte a weight.
+    Int8,
 }
 
 /// One deployment of one model.
@@ -189,6 +201,13 @@ pub(crate) struct PlacementConfig {
     pub(crate) api_version: Option<String>,
     /// What the provider calls the model; applications may ask for it by this name too.
     pub(crate) model: Option<ModelName>,
+    /// For `embedded`: a folder with a model in Hugging Face's layout, relative to this file's folder, in place of an
+    /// own model's version in production.
+    pub(crate) folder: Option<String>,
+    /// The class of what the model in `folder` was trained on; required with it.
+    pub(crate) trained_on: Option<DataClass>,
+    /// For `embedded`: how the weights are kept in memory. Single precision when absent.
+    pub(crate) weights: Option<WeightsKind>,
     /// Where it runs.
     pub(crate) zone: Option<Zone>,
     /// The country or region, in your own words. Pages show it.

@@ -127,6 +127,42 @@ fn placements() {
     );
 }
 
+/// A placement that Pintle serves itself, with some lines.
+fn embedded(lines: &str) -> String {
+    format!(
+        "{ORGANISATION}[[placement]]\nname = \"own\"\nprovider = \"embedded\"\nzone = \"on_premises\"\n\
+         clearance = \"restricted\"\nprice = {{ input = \"0\", output = \"0\" }}\n{lines}\n"
+    )
+}
+
+#[test]
+fn own_models() {
+    check("own_folder_without_class", &embedded("model = \"llama\"\nfolder = \"models/llama\""));
+    check("own_class_without_folder", &embedded("model = \"handbook\"\ntrained_on = \"internal\""));
+    check("own_folder_empty", &embedded("model = \"a\"\nfolder = \" \"\ntrained_on = \"public\""));
+    check("own_weights", &embedded("model = \"handbook\"\nweights = \"int4\""));
+    check("own_model_name", &embedded("model = \"Acme/Handbook\""));
+    check(
+        "own_settings_elsewhere",
+        &remote("folder = \"models/llama\"\ntrained_on = \"public\"\nweights = \"f32\""),
+    );
+    check("own_with_url", &embedded("model = \"handbook\"\nbase_url = \"https://example.com/v1\""));
+    // A folder may come later: a warning, and the others start.
+    let missing =
+        embedded("model = \"llama\"\nfolder = \"models/llama\"\ntrained_on = \"public\"\nweights = \"int8\"");
+    let sandbox = Sandbox::with(&missing);
+    let run = sandbox.run(&["config", "check"]);
+    assert_eq!(run.code, 0, "{}", run.shown());
+    assert!(run.shown().contains("there is no model in"), "{}", run.shown());
+    sandbox.write("models/llama/config.json", "{}");
+    let run = sandbox.run(&["config", "check"]);
+    assert!(run.code == 0 && !run.shown().contains("warning"), "{}", run.shown());
+    let explained = sandbox.run(&["config", "explain"]).out;
+    for row in ["placement[0].folder", "placement[0].trained_on", "placement[0].weights"] {
+        assert!(explained.contains(row), "{row}: {explained}");
+    }
+}
+
 #[test]
 fn secrets_are_never_repeated() {
     let secret = "sk-proj-hunter2";

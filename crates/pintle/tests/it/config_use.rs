@@ -57,10 +57,11 @@ fn what_init_writes_still_works_with_every_example_switched_on() {
     assert!(uncommented.contains("\n[policy]") && uncommented.contains("\nname = \"own-llama\""));
     sandbox.write("pintle.toml", &uncommented);
     sandbox.write("clients.txt", "Harbour Gold\n");
+    sandbox.write("models/my-llama/config.json", "{}");
     sandbox.write("policies/own.cedar", "@id(\"all\")\npermit(principal, action, resource);\n");
     let run = sandbox.run(&["config", "check"]);
     assert_eq!((run.code, run.err.as_str()), (0, ""), "{}", run.shown());
-    assert!(run.out.contains("5 placements"), "{}", run.out);
+    assert!(run.out.contains("6 placements"), "{}", run.out);
     assert!(!run.out.contains("sk-"));
 }
 

@@ -7,6 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use pintle_model::{
+    artefact::{Card, Model, Precision, save},
+    tokenise::{Tokeniser, TokeniserRecipe},
+};
 use pintle_testkit::RawClient;
 use serde_json::{Value, json};
 
@@ -152,6 +156,38 @@ async fn the_demonstration_has_a_real_model_on_premises_from_its_first_start() {
     assert_eq!(content, "The price of Pallet Storage is 13 euros.");
     let shown = pintle(&data, &["model", "show", "nordwind-handbook@1", "--json"]);
     assert_eq!((&shown["class"], &shown["gate_failures"]), (&json!("internal"), &json!([])));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_that_is_missing_says_so_and_is_taken_when_it_comes() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "pintle.toml",
+        "[organisation]\nname = \"Own\"\ncurrency = \"EUR\"\ntime_zone = \"UTC\"\n[[placement]]\nname = \"own\"\n\
+         provider = \"embedded\"\nmodel = \"small-llama\"\nfolder = \"models/llama\"\ntrained_on = \"public\"\n\
+         weights = \"int8\"\nzone = \"on_premises\"\nregion = \"here\"\nclearance = \"restricted\"\n\
+         price = { input = \"1\", output = \"2\" }\n",
+    );
+    let data = sandbox.path("data");
+    let server = start(&data, &sandbox.path("pintle.toml")).await;
+    let key = make_key(&data);
+    let mut client = RawClient::connect(server.addr.parse().unwrap()).await;
+    let body = json!({ "model": "own", "messages": [{ "role": "user", "content": "Hello" }] });
+    client.post_json("/v1/chat/completions", &key, &body).await;
+    let answer = client.answer().await;
+    assert_eq!((answer.status, &answer.json()["error"]["code"]), (503, &json!("model_unavailable")));
+
+    let text = "The allowance is 42 euros per day; the office pays it within two weeks.";
+    let recipe = TokeniserRecipe { vocab_size: 300, ..TokeniserRecipe::default() };
+    let tokeniser = Tokeniser::train(std::iter::repeat_n(text, 3), recipe).unwrap();
+    let config = serde_json::from_value(json!({
+        "vocab_size": tokeniser.vocab_size(), "hidden_size": 16, "intermediate_size": 24,
+        "num_hidden_layers": 1, "num_attention_heads": 2, "max_position_embeddings": 64,
+    }));
+    let model = Model::untrained(config.unwrap(), std::sync::Arc::new(tokeniser), 1).unwrap();
+    std::fs::create_dir(sandbox.path("models")).unwrap();
+    save(&model, &sandbox.path("models/llama"), &Card::default(), Precision::F32).unwrap();
+    until_it_answers(&server.addr, &key, "small-llama").await;
 }
 
 fn promote(data: &Path, version: &str) {
