@@ -11,7 +11,7 @@ use pintle_ledger::{BudgetState, Outcome, Scope};
 use pintle_llm::{ErrorBody, ProviderFault, RequestError};
 use serde_json::{Map, Value, json};
 
-use crate::guidance::Refusal;
+use crate::{guidance::Refusal, tuning::DeskError};
 
 /// Why a request got no answer.
 #[derive(Debug)]
@@ -38,6 +38,10 @@ pub(crate) enum Stop {
     BrokenBody,
     /// The body is not a request.
     Request(RequestError),
+    /// The body is not the form that it should be.
+    Form(&'static str),
+    /// Files or tuning jobs are not as was asked.
+    Desk(DeskError),
     /// No placement has this name or model.
     NoSuchModel { model: String, known: Vec<String> },
     /// A rule stops the use case, the content or the answer.
@@ -83,6 +87,8 @@ impl Stop {
             Stop::SlowBody => "request_timeout",
             Stop::BrokenBody => "incomplete_body",
             Stop::Request(error) => error.code(),
+            Stop::Form(_) => "invalid_form",
+            Stop::Desk(error) => error.code(),
             Stop::NoSuchModel { .. } => "model_not_found",
             Stop::Refused(refusal) => refusal.code,
             Stop::Budget { .. } => "budget_exceeded",
@@ -114,7 +120,10 @@ impl Stop {
             Stop::Overloaded | Stop::Ledger(_) => StatusCode::SERVICE_UNAVAILABLE,
             Stop::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Stop::SlowBody => StatusCode::REQUEST_TIMEOUT,
-            Stop::BrokenBody | Stop::Request(_) | Stop::ProviderRefused { .. } => StatusCode::BAD_REQUEST,
+            Stop::BrokenBody | Stop::Request(_) | Stop::Form(_) | Stop::ProviderRefused { .. } => {
+                StatusCode::BAD_REQUEST
+            }
+            Stop::Desk(error) => error.status(),
             Stop::NoSuchModel { .. } => StatusCode::NOT_FOUND,
             Stop::Unavailable { .. }
             | Stop::ProviderSetUp { .. }
@@ -163,6 +172,7 @@ impl Stop {
                 | Stop::ProviderBusy { .. }
                 | Stop::SlowBody
                 | Stop::BrokenBody
+                | Stop::Desk(DeskError::Busy { .. } | DeskError::Broken(_))
         )
     }
 
@@ -197,6 +207,8 @@ impl Stop {
             Stop::SlowBody => "The request's body did not arrive in time.".into(),
             Stop::BrokenBody => "The request's body broke off before its end.".into(),
             Stop::Request(error) => error.to_string().into(),
+            Stop::Form(why) => format!("The body is not a form that can be read: {why}.").into(),
+            Stop::Desk(error) => error.to_string().into(),
             Stop::NoSuchModel { model, known } => format!(
                 "There is no placement or model `{model}` here. Use `auto`, or one of: {}.",
                 known.join(", ")
@@ -225,6 +237,9 @@ impl Stop {
         }
         if matches!(self, Stop::NoSuchModel { .. }) {
             body.param = Some("model".to_owned());
+        }
+        if let Stop::Desk(error) = self {
+            body.param = error.param().map(str::to_owned);
         }
         body.extra = self.extra();
         if let Some(id) = id {
@@ -256,6 +271,7 @@ impl Stop {
         let wait_s = match self {
             Stop::ProviderBusy { retry_after_s: Some(seconds), .. } => Some(*seconds),
             Stop::KeyBusy { .. } | Stop::Overloaded | Stop::Ledger(_) => Some(1),
+            Stop::Desk(DeskError::Busy { .. }) => Some(60),
             _ => None,
         };
         if let Some(seconds) = wait_s {
@@ -275,8 +291,8 @@ fn budget_message(state: &BudgetState, limit: &str, used: &str, renews: &str) ->
     };
     format!(
         "Not sent. {whose} has no room for this request: {used} of {limit} are spent or held. It renews on \
-         {renews}. You can: ask for a shorter answer with `max_tokens` · wait for requests on their way to end · \
-         ask the use case's owners for a larger budget."
+         {renews}. You can: ask for less at once (`max_tokens`, or fewer epochs of a tuning) · wait for what is on its \
+         way to end · ask the use case's owners for a larger budget."
     )
 }
 

@@ -4,7 +4,7 @@
 use std::{borrow::Cow, sync::Arc};
 
 use pintle_core::{
-    Amount, DataClass, Finding, KeyId, Name, PriceCard, RequestId, TokenUsage, Transformation, UsageSource,
+    Amount, DataClass, Energy, Finding, KeyId, Name, PriceCard, RequestId, TokenUsage, Transformation, UsageSource,
     Zone,
 };
 use serde::{Deserialize, Serialize};
@@ -87,6 +87,8 @@ impl Outcome {
 pub enum Dialect {
     /// `POST /v1/chat/completions`.
     OpenAiChat,
+    /// `POST /v1/fine_tuning/jobs`: not a call of a model, but work on one.
+    OpenAiTuning,
 }
 
 /// Whether a scan ran (I6: no record claims a scan that did not run).
@@ -197,6 +199,9 @@ pub struct Entry {
     pub held_at_ms: i64,
     /// When it was settled, in milliseconds since 1970.
     pub settled_at_ms: i64,
+    /// What it took from the socket, where somebody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub energy: Option<Energy>,
 }
 
 impl Entry {

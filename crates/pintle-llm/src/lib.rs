@@ -38,6 +38,7 @@ pub use embedded::{for_each_argument_text, map_argument_texts};
 pub use error::{AnswerError, RequestError, RewriteError};
 pub use estimate::{TokenEstimator, estimate_tokens};
 pub use fault::{ErrorBody, ProviderFault};
+pub use json::parse_body;
 pub use local::{LocalAnswer, LocalBody, LocalBroken, LocalModel};
 pub use models::{ModelEntry, ModelList};
 pub use sse::{SseDecoder, SseError, SseEvent, encode_event, encode_sse};

@@ -92,6 +92,7 @@ fn admit(view: &View, record: &RequestRecord) -> Markup {
     let key = record.key.and_then(|id| view.snapshot.keys().into_iter().find(|key| key.id == id));
     let dialect = match record.dialect {
         Dialect::OpenAiChat => "OpenAI chat completions",
+        Dialect::OpenAiTuning => "OpenAI fine-tuning",
     };
     html! {
         p {
