@@ -18,3 +18,4 @@ mod hostile;
 mod own_models;
 mod refusal;
 mod streams;
+mod tuning;

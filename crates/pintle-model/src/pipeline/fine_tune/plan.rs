@@ -60,15 +60,16 @@ pub(super) const BATCH_MAX: u32 = 256;
 /// Tokens that one pass through the network reads at the most: larger batches are taken in parts.
 const TOKENS_PER_PASS_MAX: u64 = 16_384;
 /// Reckoned for the worst case: what a slow core computes in training, in operations per second. Measured on the
-/// two-core machine of `docs/benchmarks.md`: 20 times as many and more.
-const SLOW_TRAINING_FLOPS: f64 = 2e9;
+/// two-core machine of `docs/benchmarks.md`: ten times as many and more.
+const SLOW_TRAINING_FLOPS: f64 = 4e9;
 /// The same for writing one token after the other, which waits for the memory.
-const SLOW_WRITING_FLOPS: f64 = 0.5e9;
+const SLOW_WRITING_FLOPS: f64 = 2e9;
 /// What a step costs however small it is, in processor seconds.
 const PER_STEP_S: f64 = 0.05;
 /// Reading, checking, saving, and the parts of the evaluation that do not depend on the model.
-const FIXED_S: f64 = 120.0;
-const SAMPLE_TOKENS: f64 = 512.0;
+const FIXED_S: f64 = 60.0;
+/// Of one sample or answer, with what it is asked.
+const SAMPLE_TOKENS: f64 = 256.0;
 
 /// What the worst case of a tuning depends on, beside the plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
