@@ -382,7 +382,10 @@ mod tests {
         assert_eq!(time(1_000_000).unwrap().nanos(), 500_000);
         assert_eq!(time(1).unwrap().nanos(), 1, "half a nano-unit is one");
         assert_eq!(time(0), Ok(Amount::ZERO));
-        assert_eq!(Amount::from_nanos(i64::MAX).for_time(std::time::Duration::from_secs(7_200)), Err(MoneyError));
+        assert_eq!(
+            Amount::from_nanos(i64::MAX).for_time(std::time::Duration::from_secs(7_200)),
+            Err(MoneyError)
+        );
     }
 
     #[test]

@@ -8,9 +8,7 @@
 
 use pintle_core::{Amount, Energy, Name, TokenUsage, UsageSource};
 
-use crate::{
-    Entry, EntryState, Hold, JournalError, Ledger, Period, RequestRecord, ReserveError, Scope,
-};
+use crate::{Entry, EntryState, Hold, JournalError, Ledger, Period, RequestRecord, ReserveError, Scope};
 
 /// What a job came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,8 +4,8 @@
 use std::{borrow::Cow, sync::Arc};
 
 use pintle_core::{
-    Amount, DataClass, Energy, Finding, KeyId, Name, PriceCard, RequestId, TokenUsage, Transformation, UsageSource,
-    Zone,
+    Amount, DataClass, Energy, Finding, KeyId, Name, PriceCard, RequestId, TokenUsage, Transformation,
+    UsageSource, Zone,
 };
 use serde::{Deserialize, Serialize};
 

@@ -93,7 +93,7 @@ async fn serve(options: &ServeOptions, config: LoadedConfig) -> Result<ExitCode,
     let sessions = Sessions::new(database.clone(), Arc::clone(&clock));
     let token = Registry::random_token("admin_").map_err(|error| failed("no admin token", &error))?;
     let running = Running::new(Arc::clone(&gateway), &config, listen, clock.now());
-    let running = Arc::new(running.with_own_models(Arc::new(Shelf::new(&data))));
+    let running = Arc::new(running.with_own_models(Arc::new(Shelf::new(&data, desk.clone()))));
     let public_url = running.public_url().to_owned();
     let console = pintle_console::router(ConsoleParts {
         registry: Arc::clone(&registry),

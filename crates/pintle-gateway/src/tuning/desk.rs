@@ -17,11 +17,7 @@ pub type Soon<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
 /// Files and tuning jobs of use cases. Whatever belongs to another use case is not there.
 pub trait TuningDesk: Send + Sync + 'static {
     /// Takes a file in, piece by piece, and checks it on the way. Without [`Piece::End`] nothing is kept.
-    fn upload(
-        &self,
-        upload: Upload,
-        pieces: mpsc::Receiver<Piece>,
-    ) -> Soon<Result<FileView, DeskError>>;
+    fn upload(&self, upload: Upload, pieces: mpsc::Receiver<Piece>) -> Soon<Result<FileView, DeskError>>;
 
     /// The files of a use case, oldest first.
     fn files(&self, use_case: &Name) -> Vec<FileView>;
@@ -46,12 +42,8 @@ pub trait TuningDesk: Send + Sync + 'static {
     fn events(&self, use_case: &Name, id: TuningJobId) -> Soon<Result<Vec<EventView>, DeskError>>;
 
     /// Ends, stops for a while, or goes on with a job.
-    fn change(
-        &self,
-        use_case: &Name,
-        id: TuningJobId,
-        change: JobChange,
-    ) -> Soon<Result<JobView, DeskError>>;
+    fn change(&self, use_case: &Name, id: TuningJobId, change: JobChange)
+    -> Soon<Result<JobView, DeskError>>;
 }
 
 /// What may be done to a job.

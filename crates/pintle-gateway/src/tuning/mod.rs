@@ -176,7 +176,10 @@ fn answer(tuning: &Tuning, result: Result<Value, Stop>) -> Response {
         Ok(value) => json(value.to_string().into()),
         Err(stop) => {
             if let Stop::Desk(DeskError::Broken(cause)) = &stop {
-                tracing::error!(error = &**cause as &dyn std::error::Error, "files or tuning jobs do not work");
+                tracing::error!(
+                    error = &**cause as &dyn std::error::Error,
+                    "files or tuning jobs do not work"
+                );
             }
             unadmitted(&tuning.gateway, &stop)
         }
@@ -325,9 +328,10 @@ async fn order(
             let reason = Reason {
                 rule: "unpriced".into(),
                 title: None,
-                guidance: "Nobody has said what an hour of tuning costs, so nothing is tuned. Ask IT for a price \
+                guidance:
+                    "Nobody has said what an hour of tuning costs, so nothing is tuned. Ask IT for a price \
                            (`models.training_price_per_hour` in the configuration)."
-                    .into(),
+                        .into(),
                 owner: "IT".into(),
             };
             refused("unpriced", "Not tuned", vec![reason], known, id)
@@ -420,8 +424,7 @@ async fn part(
         let (known, job) = named_job(&tuning, &loaded, &headers, &id)?;
         let (all, limit) = match what.as_str() {
             "events" => {
-                let events =
-                    tuning.desk.events(known.use_case.name(), job.id).await.map_err(Stop::Desk)?;
+                let events = tuning.desk.events(known.use_case.name(), job.id).await.map_err(Stop::Desk)?;
                 (events.iter().rev().map(shapes::event).collect(), 20)
             }
             "checkpoints" => (shapes::checkpoints(&job), 10),

@@ -215,7 +215,8 @@ fn percent_decoded(text: &str) -> Option<String> {
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
         if byte == b'%' {
-            let (high, low) = (char::from(rest.next()?).to_digit(16)?, char::from(rest.next()?).to_digit(16)?);
+            let (high, low) =
+                (char::from(rest.next()?).to_digit(16)?, char::from(rest.next()?).to_digit(16)?);
             bytes.push(u8::try_from(high * 16 + low).ok()?);
         } else {
             bytes.push(byte);
@@ -302,7 +303,8 @@ mod tests {
 
     #[test]
     fn names_of_files_are_names() {
-        let part = disposition("Content-Disposition: form-data; name=file; filename*=UTF-8''%C3%BC/%E2%82%AC.jsonl");
+        let part =
+            disposition("Content-Disposition: form-data; name=file; filename*=UTF-8''%C3%BC/%E2%82%AC.jsonl");
         assert_eq!(part.unwrap(), Part { name: "file".into(), filename: Some("€.jsonl".into()) });
         assert_eq!(file_name("../../etc/passwd"), "passwd");
         assert_eq!(boundary("multipart/form-data; charset=utf-8; boundary=abc"), Some("abc"));

@@ -159,11 +159,8 @@ mod tests {
         let all: Vec<Value> = (1..=5).map(|n| json!({ "id": format!("x{n}") })).collect();
         let listing = Listing { limit: 2, limit_max: 100 };
         let page = |after: Option<&str>, limit: Option<&str>| {
-            let page = Page {
-                after: after.map(str::to_owned),
-                limit: limit.map(str::to_owned),
-                ..Page::default()
-            };
+            let page =
+                Page { after: after.map(str::to_owned), limit: limit.map(str::to_owned), ..Page::default() };
             page.cut(all.clone(), listing)
         };
         let first = page(None, None).unwrap();

@@ -5,18 +5,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::{
-    body::Body,
-    extract::State,
-    http::HeaderMap,
-    response::Response,
-};
+use axum::{body::Body, extract::State, http::HeaderMap, response::Response};
 use pintle_core::{DataClass, Finding, Origin, Place, RequestId};
 use pintle_llm::RequestError;
 use pintle_policy::Reason;
 use tokio::sync::mpsc;
 
-use super::{DeskError, FileView, Known, Piece, Refused, Soon, Tuning, Upload, multipart::Multipart, uploaded};
+use super::{
+    DeskError, FileView, Known, Piece, Refused, Soon, Tuning, Upload, multipart::Multipart, uploaded,
+};
 use crate::{
     error::Stop,
     guidance::{self, Refusal},

@@ -19,8 +19,16 @@ const MODEL_CHARS_MAX: usize = 128;
 pub(super) fn parse(body: &Value) -> Result<TuningWish, RequestError> {
     let fields = body.as_object().ok_or_else(|| invalid("body", "an object", body))?;
     let known = [
-        "model", "training_file", "validation_file", "hyperparameters", "method", "seed", "suffix", "metadata",
-        "integrations", "pintle",
+        "model",
+        "training_file",
+        "validation_file",
+        "hyperparameters",
+        "method",
+        "seed",
+        "suffix",
+        "metadata",
+        "integrations",
+        "pintle",
     ];
     only(fields, "", &known)?;
     let (model, training_file) = (required(fields, "model")?, required(fields, "training_file")?);
@@ -140,7 +148,8 @@ struct Numbers {
 fn numbers(path: &str, value: &Value) -> Result<Numbers, RequestError> {
     let fields = value.as_object().ok_or_else(|| invalid(path, "an object", value))?;
     only(fields, &format!("{path}."), &["n_epochs", "batch_size", "learning_rate_multiplier"])?;
-    let given = |name: &str| fields.get(name).filter(|value| !value.is_null() && value.as_str() != Some("auto"));
+    let given =
+        |name: &str| fields.get(name).filter(|value| !value.is_null() && value.as_str() != Some("auto"));
     let whole = |name: &str, most: u64, expected: &'static str| match given(name) {
         None => Ok(None),
         Some(value) => match value.as_u64().filter(|number| (1..=most).contains(number)) {
@@ -153,9 +162,10 @@ fn numbers(path: &str, value: &Value) -> Result<Numbers, RequestError> {
         Some(value) => {
             let number = value.as_f64().filter(|number| *number > 0.0 && *number <= 100.0);
             let expected = "`auto`, or a number above 0, at most 100";
-            Some(number.ok_or_else(|| {
-                invalid(&format!("{path}.learning_rate_multiplier"), expected, value)
-            })?)
+            Some(
+                number
+                    .ok_or_else(|| invalid(&format!("{path}.learning_rate_multiplier"), expected, value))?,
+            )
         }
     };
     Ok(Numbers {
@@ -229,7 +239,9 @@ mod tests {
             assert_eq!((wish.n_epochs, wish.batch_size), (Some(4), None));
             assert_eq!(wish.learning_rate_multiplier, Some(0.5));
         }
-        let wish = parse(&body(&json!({ "seed": null, "suffix": null, "integrations": [], "metadata": { "a": "b" } })));
+        let wish = parse(&body(
+            &json!({ "seed": null, "suffix": null, "integrations": [], "metadata": { "a": "b" } }),
+        ));
         assert_eq!(wish.unwrap().metadata.unwrap()["a"], "b");
         assert!(parse(&body(&json!({ "pintle": { "tuning": "full" } }))).unwrap().is_full);
     }

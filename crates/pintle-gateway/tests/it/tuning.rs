@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use pintle_core::{Amount, DataClass, FileId, Name, RequestId, Stage, Timestamp, TuningJobId};
 use pintle_gateway::tuning::{
-    BaseView, DeskError, EventLevel, EventView, FileContent, FilePurpose, FileView, JobChange, JobStatus, JobView,
-    Metrics, Piece, Soon, TuningDesk, TuningOrder, Upload,
+    BaseView, DeskError, EventLevel, EventView, FileContent, FilePurpose, FileView, JobChange, JobStatus,
+    JobView, Metrics, Piece, Soon, TuningDesk, TuningOrder, Upload,
 };
 use pintle_ledger::Outcome;
 use pintle_testkit::{Answer, RawClient};
@@ -164,7 +164,12 @@ impl TuningDesk for Shared {
             at: at(0),
             level: EventLevel::Info,
             message: format!("Step {n}"),
-            metrics: (n > 1).then_some(Metrics { step: n, total_steps: 3, train_loss: 1.5, valid_loss: None }),
+            metrics: (n > 1).then_some(Metrics {
+                step: n,
+                total_steps: 3,
+                train_loss: 1.5,
+                valid_loss: None,
+            }),
         };
         ready(Ok((1..=3).map(event).collect()))
     }
@@ -202,7 +207,9 @@ fn form(fields: &[(&str, &str)]) -> String {
     let mut text = String::new();
     for (name, value) in fields {
         let file = if *name == "file" { "; filename=\"chats.jsonl\"" } else { "" };
-        text.push_str(&format!("--edge\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n\r\n{value}\r\n"));
+        text.push_str(&format!(
+            "--edge\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n\r\n{value}\r\n"
+        ));
     }
     text + "--edge--\r\n"
 }
@@ -211,7 +218,8 @@ async fn upload(fixture: &Fixture, fields: &[(&str, &str)]) -> Answer {
     fixture.clock.advance_ms(1);
     let mut client = RawClient::connect(fixture.addr).await;
     let bearer = format!("Bearer {}", fixture.key);
-    let headers = [("authorization", bearer.as_str()), ("content-type", "multipart/form-data; boundary=edge")];
+    let headers =
+        [("authorization", bearer.as_str()), ("content-type", "multipart/form-data; boundary=edge")];
     client.request("POST", "/v1/files", &headers, form(fields)).await;
     client.answer().await
 }
@@ -228,14 +236,26 @@ async fn a_file_comes_in_is_listed_read_and_deleted() {
     assert_eq!((&file["purpose"], &file["status"]), (&json!("fine-tune"), &json!("processed")));
     assert_eq!(file["filename"], "chats.jsonl");
     // The file before the purpose, as one of the SDKs sends it.
-    let second = upload(&fixture, &[("file", "x"), PURPOSE, ("expires_after[anchor]", "created_at"), ("expires_after[seconds]", "3600")]).await;
+    let second = upload(
+        &fixture,
+        &[
+            ("file", "x"),
+            PURPOSE,
+            ("expires_after[anchor]", "created_at"),
+            ("expires_after[seconds]", "3600"),
+        ],
+    )
+    .await;
     assert_eq!(second.status, 200, "{}", second.text());
     let list = send(&fixture, "GET", "/v1/files?limit=1&order=asc&purpose=fine-tune", "").await.json();
     assert_eq!((&list["data"][0]["id"], &list["has_more"]), (&file["id"], &json!(true)));
     let path = format!("/v1/files/{}", file["id"].as_str().unwrap());
     assert_eq!(send(&fixture, "GET", &path, "").await.json(), file);
     let content = send(&fixture, "GET", &format!("{path}/content"), "").await;
-    assert_eq!((content.text().as_str(), content.header("content-length")), ("one line\r\nand another", Some("21")));
+    assert_eq!(
+        (content.text().as_str(), content.header("content-length")),
+        ("one line\r\nand another", Some("21"))
+    );
     let deleted = send(&fixture, "DELETE", &path, "").await;
     assert_eq!(deleted.json(), json!({ "id": file["id"], "object": "file", "deleted": true }));
     let gone = send(&fixture, "GET", &path, "").await;
@@ -332,12 +352,19 @@ async fn jobs_events_and_checkpoints_come_in_pages_newest_first() {
     let path = format!("/v1/fine_tuning/jobs/{}", done.id);
     let events = send(&fixture, "GET", &format!("{path}/events?limit=2"), "").await.json();
     assert_eq!((&events["data"][0]["message"], &events["has_more"]), (&json!("Step 3"), &json!(true)));
-    assert_eq!((&events["data"][0]["type"], &events["data"][0]["data"]["train_loss"]), (&json!("metrics"), &json!(1.5)));
+    assert_eq!(
+        (&events["data"][0]["type"], &events["data"][0]["data"]["train_loss"]),
+        (&json!("metrics"), &json!(1.5))
+    );
     let checkpoints = send(&fixture, "GET", &format!("{path}/checkpoints"), "").await.json();
     let checkpoint = &checkpoints["data"][0];
-    assert_eq!((&checkpoint["step_number"], &checkpoint["metrics"]["full_valid_loss"]), (&json!(30), &json!(0.75)));
+    assert_eq!(
+        (&checkpoint["step_number"], &checkpoint["metrics"]["full_valid_loss"]),
+        (&json!(30), &json!(0.75))
+    );
     assert_eq!(checkpoint["fine_tuned_model_checkpoint"], "handbook@2");
-    let none = send(&fixture, "GET", &format!("/v1/fine_tuning/jobs/{}/checkpoints", queued.id), "").await.json();
+    let none =
+        send(&fixture, "GET", &format!("/v1/fine_tuning/jobs/{}/checkpoints", queued.id), "").await.json();
     assert_eq!(none["data"], json!([]));
     for path in ["/v1/fine_tuning/jobs?limit=0", "/v1/fine_tuning/jobs?after=x", "/v1/files?order=up"] {
         assert_eq!(send(&fixture, "GET", path, "").await.status, 400, "{path}");
@@ -404,7 +431,11 @@ async fn i7_a_job_that_may_not_be_is_refused_by_rule_and_recorded() {
         let mut body = wish();
         body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
         let answer = fixture.post("/v1/fine_tuning/jobs", body).await;
-        (answer.status, code(&answer), answer.json()["error"]["rules"][0]["rule"].as_str().unwrap_or("").to_owned())
+        (
+            answer.status,
+            code(&answer),
+            answer.json()["error"]["rules"][0]["rule"].as_str().unwrap_or("").to_owned(),
+        )
     };
     let own = |code: &str, rule: &str| (403, code.to_owned(), rule.to_owned());
     assert_eq!(refuse(json!({ "model": "secrets" })).await, own("policy_refused", "own-model-class"));
@@ -425,5 +456,9 @@ async fn who_may_not_call_may_not_tune() {
     assert_eq!((answer.status, code(&answer).as_str()), (403, "stage_refused"));
     let answer = fixture.post("/v1/fine_tuning/jobs", wish()).await;
     assert_eq!((answer.status, code(&answer).as_str()), (403, "stage_refused"));
-    assert_eq!(send(&fixture, "GET", "/v1/files", "").await.status, 200, "what there is may be read and deleted");
+    assert_eq!(
+        send(&fixture, "GET", "/v1/files", "").await.status,
+        200,
+        "what there is may be read and deleted"
+    );
 }

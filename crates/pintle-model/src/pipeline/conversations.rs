@@ -112,7 +112,9 @@ fn turn(message: Message) -> Result<ChatTurn, String> {
         return Err("calls of tools cannot be learnt; hint: leave such conversations out".into());
     }
     if message.weight.is_some_and(|weight| weight <= 0.0) {
-        return Err("an answer with `weight` 0 would be learnt all the same; hint: leave the answer out".into());
+        return Err(
+            "an answer with `weight` 0 would be learnt all the same; hint: leave the answer out".into()
+        );
     }
     let content = match message.content {
         Some(Content::Text(text)) => text,
@@ -245,7 +247,10 @@ mod tests {
             ("\n{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}\n", "line 2"),
             ("{\"messages\":[{\"role\":\"wizard\",\"content\":\"x\"}]}\n", "wizard"),
             ("{\"messages\":[{\"role\":\"assistant\",\"content\":null}]}\n", "has no `content`"),
-            ("{\"messages\":[{\"role\":\"assistant\",\"content\":[{\"type\":\"image_url\"}]}]}\n", "type `text`"),
+            (
+                "{\"messages\":[{\"role\":\"assistant\",\"content\":[{\"type\":\"image_url\"}]}]}\n",
+                "type `text`",
+            ),
             ("{\"messages\":[{\"role\":\"assistant\",\"content\":\"x\",\"weight\":0}]}\n", "`weight` 0"),
             ("{\"messages\":[{\"role\":\"assistant\",\"content\":\"x\"}],\"tools\":[]}\n", "tools"),
             ("nonsense\n", "line 1"),

@@ -35,8 +35,8 @@ use crate::{
     tune::{Adapter, save_adapter},
 };
 pub use fine_tune::{
-    ChatFault, ChatLine, FineTune, FineTuneNews, FineTuneOutcome, FineTunePlan, Foundation, METRICS_FILE, Workload,
-    check_chat,
+    ChatFault, ChatLine, FineTune, FineTuneNews, FineTuneOutcome, FineTunePlan, Foundation, METRICS_FILE,
+    Workload, check_chat,
 };
 pub use progress::{Activity, Report, Sample};
 use subject::Asked;

@@ -231,7 +231,8 @@ fn tuning(parsed: &mut Parsed) -> TuningConfig {
             Ok(amount) if amount >= Amount::ZERO => Some(amount),
             _ => {
                 let message = format!("`{}` is not the price of an hour", cut(text));
-                let hint = "use a decimal from 0 upwards in quotes, such as \"0.04\", or \"unpriced\"".to_owned();
+                let hint =
+                    "use a decimal from 0 upwards in quotes, such as \"0.04\", or \"unpriced\"".to_owned();
                 parsed.error_at(path, &Fault::BadValue { message, hint });
                 None
             }

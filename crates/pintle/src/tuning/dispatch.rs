@@ -194,7 +194,9 @@ impl Inner {
                     self.folder(id).say(now, EventLevel::Info, message, Some(metrics));
                 }
             }
-            Word::Evaluating => self.say(id, EventLevel::Info, "All steps are made; the version is measured."),
+            Word::Evaluating => {
+                self.say(id, EventLevel::Info, "All steps are made; the version is measured.")
+            }
         }
     }
 
@@ -236,10 +238,13 @@ impl Inner {
         kept.await;
         tracing::warn!(%id, how, crashes, "a training process ended without a word");
         if crashes >= CRASHES_MAX {
-            let message = format!("The training process ended {crashes} times without a word ({how}). IT's log says more.");
+            let message = format!(
+                "The training process ended {crashes} times without a word ({how}). IT's log says more."
+            );
             self.settle(id, End::Failed(fault("training_crashed", message, None))).await;
         } else {
-            let message = format!("The training process ended unexpectedly ({how}); the job goes on where it was.");
+            let message =
+                format!("The training process ended unexpectedly ({how}); the job goes on where it was.");
             self.say(id, EventLevel::Warn, message);
         }
     }

@@ -95,7 +95,9 @@ impl Cabinet {
             match read_json::<Meta>(&path.join(META)) {
                 Ok(Some(meta)) => files.push(meta),
                 Ok(None) => remove(&path)?,
-                Err(error) => tracing::error!(%error, path = %path.display(), "an uploaded file cannot be read"),
+                Err(error) => {
+                    tracing::error!(%error, path = %path.display(), "an uploaded file cannot be read")
+                }
             }
         }
         Ok((Cabinet { folder }, files))
@@ -130,7 +132,8 @@ impl Cabinet {
         let Incoming { id, upload, guard, now, room } = incoming;
         pintle_db::make_private_folder(folder).map_err(broken)?;
         let path = folder.join(CONTENT);
-        let mut file = private(OpenOptions::new().create_new(true).write(true)).open(&path).map_err(broken)?;
+        let mut file =
+            private(OpenOptions::new().create_new(true).write(true)).open(&path).map_err(broken)?;
         let mut lines = Lines::new(guard, upload.accepts);
         let mut bytes = 0_u64;
         let expires_after = loop {
@@ -289,8 +292,9 @@ impl Lines {
             return Err(DeskError::Invalid {
                 param: "file",
                 code: "invalid_training_file",
-                message: "The file holds no conversations: write one JSON document with `messages` on each line."
-                    .to_owned(),
+                message:
+                    "The file holds no conversations: write one JSON document with `messages` on each line."
+                        .to_owned(),
             });
         }
         Ok(self)

@@ -8,9 +8,7 @@ use std::{
     time::Duration,
 };
 
-use pintle_core::{
-    Amount, DataClass, Energy, FileId, KeyId, Name, RequestId, Timestamp, TuningJobId, Zone,
-};
+use pintle_core::{Amount, DataClass, Energy, FileId, KeyId, Name, RequestId, Timestamp, TuningJobId, Zone};
 use pintle_gateway::tuning::{EventLevel, EventView, JobFault, JobStatus, JobView, Metrics};
 use pintle_model::{TuneMethod, VersionId, pipeline::FineTunePlan};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};

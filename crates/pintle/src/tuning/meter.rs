@@ -130,7 +130,8 @@ impl Meter {
         let taken: f64 = counters
             .map(|((before, now), package)| {
                 let taken = now.checked_sub(*before);
-                taken.unwrap_or_else(|| (package.range_uj.saturating_sub(*before)).saturating_add(*now)) as f64
+                taken.unwrap_or_else(|| (package.range_uj.saturating_sub(*before)).saturating_add(*now))
+                    as f64
             })
             .sum();
         let busy_s = now.busy_ticks.saturating_sub(before.busy_ticks) as f64 / 100.0;

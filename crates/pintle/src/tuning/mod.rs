@@ -27,8 +27,8 @@ use std::{
 
 use pintle_core::{Amount, Clock, FileId, Name, Timestamp, TuningJobId, Zone};
 use pintle_gateway::tuning::{
-    BaseView, DeskError, EventLevel, EventView, FileContent, FileView, JobChange, JobStatus, JobView, Piece, Soon,
-    TuningDesk, TuningOrder, Upload,
+    BaseView, DeskError, EventLevel, EventView, FileContent, FileView, JobChange, JobStatus, JobView, Piece,
+    Soon, TuningDesk, TuningOrder, Upload,
 };
 use pintle_guard::Guard;
 use pintle_ledger::{Hold, Ledger};
@@ -152,7 +152,9 @@ impl Desk {
                     jobs.insert(job.id, job);
                 }
                 Ok(None) => std::fs::remove_dir_all(&folder.0)?,
-                Err(error) => tracing::error!(%error, path = %folder.0.display(), "a tuning job cannot be read"),
+                Err(error) => {
+                    tracing::error!(%error, path = %folder.0.display(), "a tuning job cannot be read")
+                }
             }
         }
         let state = State {
@@ -182,6 +184,12 @@ impl Desk {
     /// Takes over what a newly read configuration says.
     pub(crate) fn configure(&self, config: &LoadedConfig) {
         *self.inner.settings.lock().unwrap_or_else(PoisonError::into_inner) = Settings::of(config);
+    }
+
+    /// The jobs of all use cases, oldest first.
+    pub(crate) fn all(&self) -> Vec<JobView> {
+        let state = self.inner.state();
+        state.jobs.values().map(|job| job.view(state.estimated_finish)).collect()
     }
 
     /// Runs jobs, one after the other, until told to stop. Run it once, as a task.

@@ -10,7 +10,12 @@ use pintle_model::{
     pipeline::{FineTunePlan, Foundation, Workload},
 };
 
-use super::{Inner, broken, files::Meta, job::{Job, JobFolder}, meter::Spent};
+use super::{
+    Inner, broken,
+    files::Meta,
+    job::{Job, JobFolder},
+    meter::Spent,
+};
 
 /// Jobs that have not ended, but for the one that runs.
 const WAITING_MAX: usize = 32;
@@ -31,9 +36,10 @@ impl Inner {
             return Err(DeskError::Invalid {
                 param: "validation_file",
                 code: "invalid_field",
-                message: "`validation_file`: it is the training file, and what was learnt says nothing of what \
+                message:
+                    "`validation_file`: it is the training file, and what was learnt says nothing of what \
                           was not; upload another one, or leave it out."
-                    .to_owned(),
+                        .to_owned(),
             });
         }
         let base = order.base.id.parse().map_err(broken)?;
@@ -42,7 +48,9 @@ impl Inner {
         let plan = plan(&order, id, &foundation, &training)?;
         let load = Workload {
             conversations: training.conversations,
-            longest_tokens: training.longest_tokens.max(validation.as_ref().map_or(0, |it| it.longest_tokens)),
+            longest_tokens: training
+                .longest_tokens
+                .max(validation.as_ref().map_or(0, |it| it.longest_tokens)),
             validation: validation.as_ref().map_or(0, |meta| meta.conversations),
         };
         let most = plan.processor_time_max(&foundation, load);
@@ -128,10 +136,14 @@ impl Inner {
     fn chats(&self, order: &TuningOrder, param: &'static str, id: FileId) -> Result<Meta, DeskError> {
         let invalid = |message: String| DeskError::Invalid { param, code: "invalid_file", message };
         let meta = self.file_of(&order.use_case, id).map_err(|_| {
-            invalid(format!("`{param}`: there is no file `{id}` here; upload it first, with the purpose `fine-tune`."))
+            invalid(format!(
+                "`{param}`: there is no file `{id}` here; upload it first, with the purpose `fine-tune`."
+            ))
         })?;
         if meta.purpose != FilePurpose::FineTune {
-            return Err(invalid(format!("`{param}`: `{id}` holds results, and no conversations to learn from.")));
+            return Err(invalid(format!(
+                "`{param}`: `{id}` holds results, and no conversations to learn from."
+            )));
         }
         Ok(meta)
     }

@@ -20,7 +20,12 @@ pub(super) const PLACE: &str = "fine-tuning";
 /// How a job ends.
 #[derive(Debug, Clone)]
 pub(super) enum End {
-    Done { version: VersionId, trained_tokens: u64, class: pintle_core::DataClass, gate_failures: Vec<String> },
+    Done {
+        version: VersionId,
+        trained_tokens: u64,
+        class: pintle_core::DataClass,
+        gate_failures: Vec<String>,
+    },
     Failed(JobFault),
     Cancelled,
 }
@@ -141,7 +146,10 @@ impl Inner {
         if let Some(cost) = job.cost {
             let energy = job.energy().map(|energy| format!(", {energy}")).unwrap_or_default();
             let seconds = job.spent.processor().as_secs_f64();
-            let message = format!("It took {seconds:.1} s of processor time and cost {}{energy}.", self.ledger.show(cost));
+            let message = format!(
+                "It took {seconds:.1} s of processor time and cost {}{energy}.",
+                self.ledger.show(cost)
+            );
             folder.say(now, EventLevel::Info, message, None);
         }
         let id = job.id;
@@ -161,11 +169,8 @@ impl Inner {
         } else {
             record.placement = PLACE.parse::<Name>().ok();
             record.zone = Some(job.zone);
-            let cost = JobCost {
-                cost: job.cost,
-                tokens: job.trained_tokens.unwrap_or(0),
-                energy: job.energy(),
-            };
+            let cost =
+                JobCost { cost: job.cost, tokens: job.trained_tokens.unwrap_or(0), energy: job.energy() };
             match hold.map_or_else(|| self.ledger.hold_nothing(&job.use_case), Ok) {
                 Ok(hold) => hold.post(record, cost),
                 Err(error) => {

@@ -114,7 +114,8 @@ impl Watch {
         let path = folder.0.join(METER);
         let most = job.processor_time_max();
         let meter = {
-            let (stop, over_limit, over) = (Arc::clone(&stop), Arc::clone(&is_over_limit), Arc::clone(&is_over));
+            let (stop, over_limit, over) =
+                (Arc::clone(&stop), Arc::clone(&is_over_limit), Arc::clone(&is_over));
             let kept = Arc::clone(&spent);
             spawn(
                 "pintle-meter",

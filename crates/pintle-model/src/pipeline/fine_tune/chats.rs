@@ -85,7 +85,8 @@ impl Chats {
         guard: &Guard,
         accepts: DataClass,
     ) -> Result<Self, ModelError> {
-        let mut chats = Chats { part, turns: Vec::new(), class: DataClass::default(), sha256: sha256_of(path)? };
+        let mut chats =
+            Chats { part, turns: Vec::new(), class: DataClass::default(), sha256: sha256_of(path)? };
         let mut above = None;
         let read = conversations::each_line(path, |line, text| {
             let turns = conversations::chat(text)?;
@@ -138,7 +139,8 @@ impl Chats {
                 tokeniser.encode_dialogue(turns).map_err(|error| fail(*line, error.to_string()))?;
             let tokens = dialogue.tokens.len();
             if tokens > context {
-                let why = format!("the conversation has {tokens} tokens, and the model reads at most {context}");
+                let why =
+                    format!("the conversation has {tokens} tokens, and the model reads at most {context}");
                 return Err(fail(*line, why));
             }
             if !dialogue.is_answer.iter().skip(1).any(|is_answer| *is_answer) {

@@ -17,16 +17,12 @@ use std::{
     },
 };
 
+pub use chats::{ChatFault, ChatLine, check_chat};
 use pintle_core::{DataClass, Energy, Timestamp};
 use pintle_guard::Guard;
-pub use chats::{ChatFault, ChatLine, check_chat};
 pub use plan::{FineTunePlan, Foundation, Workload};
 
-use super::{
-    Curves, identity, made, remove_folder,
-    subject::Asked,
-    texts, write, write_json,
-};
+use super::{Curves, identity, made, remove_folder, subject::Asked, texts, write, write_json};
 use crate::{
     Example, HeldOut, Manifest, ModelError, ModelStore, Source, VersionId,
     artefact::{self, Model},
@@ -204,7 +200,8 @@ impl FineTune<'_> {
         let validation = given.or_else(|| training.hold_out());
         let context = base.config.max_position_embeddings;
         let examples = training.examples(&base.tokeniser, context)?;
-        let held_out = validation.as_ref().map(|chats| chats.examples(&base.tokeniser, context)).transpose()?;
+        let held_out =
+            validation.as_ref().map(|chats| chats.examples(&base.tokeniser, context)).transpose()?;
         let class = [Some(manifest.class), Some(training.class), validation.as_ref().map(|it| it.class)];
         let class = class.into_iter().flatten().fold(self.plan.class_at_least, DataClass::max);
         Ok(Prepared {
@@ -331,10 +328,10 @@ impl FineTune<'_> {
         let mut base = Asked::new(self.plan.base.to_string(), prepared.base.clone(), threads)?;
         let training = prepared.training.texts();
         // Few conversations and no file to measure with: then the first stands in, and the gate says so.
-        let held_out = prepared.validation.as_ref().map_or_else(
-            || training.iter().take(1).cloned().collect(),
-            Chats::texts,
-        );
+        let held_out = prepared
+            .validation
+            .as_ref()
+            .map_or_else(|| training.iter().take(1).cloned().collect(), Chats::texts);
         let questions = prepared.validation.as_ref().map(Chats::questions).unwrap_or_default();
         let (training, held_out) = (texts(&training), texts(&held_out));
         let inputs = EvaluationInputs {
@@ -371,9 +368,10 @@ fn unmeasured() -> Criterion {
         comparison: Comparison::AtLeast,
         bound: 1.0,
         passed: false,
-        sentence: "No conversation was kept out of training, so nothing was measured on unseen ones; tune with a \
+        sentence:
+            "No conversation was kept out of training, so nothing was measured on unseen ones; tune with a \
                    validation file, or with twenty conversations or more."
-            .to_owned(),
+                .to_owned(),
     }
 }
 

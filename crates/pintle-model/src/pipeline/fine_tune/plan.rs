@@ -157,7 +157,8 @@ impl FineTunePlan {
         // Held-out conversations are looked at after each epoch, and read and answered in the evaluation, by the model
         // and by its base.
         let looked_at = (load.validation.max(load.conversations / 20).min(2_000) + 1) as f64;
-        let looks = 2.0 * weights * looked_at * longest * (f64::from(self.epochs) + 4.0) / SLOW_TRAINING_FLOPS;
+        let looks =
+            2.0 * weights * looked_at * longest * (f64::from(self.epochs) + 4.0) / SLOW_TRAINING_FLOPS;
         let written = SAMPLE_TOKENS * (self.evaluation.samples as f64 + 2.0 * looked_at);
         let writing = 2.0 * weights * written / SLOW_WRITING_FLOPS;
         Duration::try_from_secs_f64(FIXED_S + training + looks + writing).unwrap_or(Duration::MAX)
@@ -205,7 +206,9 @@ impl Foundation {
             Ok(plan) => (plan.learning_rate / plan.learning_rate_multiplier, plan.evaluation, plan.output),
             Err(_) => {
                 let recipe: Recipe = toml::from_str(&manifest.recipe).map_err(|_| {
-                    ModelError::Parts(format!("the recipe that `{id}` keeps cannot be read; hint: tune another version"))
+                    ModelError::Parts(format!(
+                        "the recipe that `{id}` keeps cannot be read; hint: tune another version"
+                    ))
                 })?;
                 let tune = recipe.tune.as_ref().map(|tune| recipe.tune_run(tune, 1).optimiser.learning_rate);
                 let rate = tune.unwrap_or(recipe.base_run().optimiser.learning_rate / 2.0);
