@@ -34,7 +34,7 @@ use pintle_ledger::{Dialect, RequestRecord};
 use pintle_policy::Reason;
 use pintle_registry::{Provider, UseCase};
 use serde_json::{Value, json};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use desk::{
     BaseView, DeskError, EventLevel, EventView, FileContent, FilePurpose, FileView, JobChange, JobFault,
@@ -55,10 +55,14 @@ use shapes::{Listing, Page};
 /// A wish is small: names and numbers.
 const WISH_MIB_MAX: u64 = 1;
 
+/// Files on their way in or out: each keeps a thread that may wait for the disk, and others need those too.
+const TRANSFERS_MAX: usize = 32;
+
 /// What the routes work with.
 struct Tuning {
     gateway: Arc<Gateway>,
     desk: Arc<dyn TuningDesk>,
+    transfers: Arc<Semaphore>,
 }
 
 /// `/v1/files` and `/v1/fine_tuning/jobs`.
@@ -72,7 +76,7 @@ pub fn router(gateway: Arc<Gateway>, desk: Arc<dyn TuningDesk>) -> Router {
         .route("/v1/fine_tuning/jobs/{id}/{what}", get(part).post(change).fallback(wrong_method))
         // Bodies have bounds of their own, which are larger for files and smaller for the rest.
         .layer(DefaultBodyLimit::disable())
-        .with_state(Arc::new(Tuning { gateway, desk }))
+        .with_state(Arc::new(Tuning { gateway, desk, transfers: Arc::new(Semaphore::new(TRANSFERS_MAX)) }))
 }
 
 /// Who asks, and the place that the request takes.
@@ -108,13 +112,18 @@ impl Tuning {
             .map_err(|reasons| refused("stage_refused", "Not done", reasons, known, id))
     }
 
+    /// A place among the files on their way.
+    fn transfer(&self) -> Result<OwnedSemaphorePermit, Stop> {
+        Arc::clone(&self.transfers).try_acquire_owned().map_err(|_| Stop::Overloaded)
+    }
+
     fn new_id(&self) -> Result<RequestId, Stop> {
         RequestId::new(self.gateway.parts.clock.now()).map_err(|_| Stop::Internal("no randomness"))
     }
 
     /// Keeps a record of what was refused, so that its reference leads somewhere, and gives the answer.
-    fn refuse(&self, loaded: &Loaded, known: &Known, what: Refused<'_>) -> Response {
-        let Refused { id, stop, model, since } = what;
+    fn refuse(&self, loaded: &Loaded, known: &Known, what: &Refused<'_>) -> Response {
+        let Refused { id, stop, model, since } = *what;
         if let Stop::Desk(DeskError::Broken(cause)) = stop {
             tracing::error!(%id, error = &**cause as &dyn std::error::Error, "files or tuning jobs do not work");
         }
@@ -240,15 +249,16 @@ async fn delete_file(
 async fn content(State(tuning): State<Arc<Tuning>>, Path(id): Path<String>, headers: HeaderMap) -> Response {
     let open = async {
         let (known, file) = named_file(&tuning, &headers, &id)?;
+        let transfer = tuning.transfer()?;
         let content = tuning.desk.content(known.use_case.name(), file.id).await.map_err(Stop::Desk)?;
-        Ok((known, content))
+        Ok((known, transfer, content))
     };
     match open.await {
         Err(stop) => answer(&tuning, Err(stop)),
-        Ok((known, content)) => {
+        Ok((known, transfer, content)) => {
             let length = HeaderValue::from(content.bytes);
             let kind = HeaderValue::from_static("application/octet-stream");
-            let body = Body::new(Download { pieces: content.pieces, _known: known });
+            let body = Body::new(Download { pieces: content.pieces, _known: known, _transfer: transfer });
             ([(header::CONTENT_TYPE, kind), (header::CONTENT_LENGTH, length)], body).into_response()
         }
     }
@@ -258,6 +268,7 @@ async fn content(State(tuning): State<Arc<Tuning>>, Path(id): Path<String>, head
 struct Download {
     pieces: tokio::sync::mpsc::Receiver<std::io::Result<Bytes>>,
     _known: Known,
+    _transfer: OwnedSemaphorePermit,
 }
 
 impl http_body::Body for Download {
@@ -292,7 +303,7 @@ async fn create(State(tuning): State<Arc<Tuning>>, headers: HeaderMap, body: Bod
             mark(&mut response, id);
             response
         }
-        Err(stop) => tuning.refuse(&loaded, &known, Refused { id, stop: &stop, model: &model, since }),
+        Err(stop) => tuning.refuse(&loaded, &known, &Refused { id, stop: &stop, model: &model, since }),
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) async fn create(State(tuning): State<Arc<Tuning>>, headers: HeaderMap
     let received = tokio::time::timeout(Duration::from_secs(seconds), receive).await;
     match received.unwrap_or(Err(Stop::SlowBody)) {
         Ok(file) => uploaded(&file, id),
-        Err(stop) => tuning.refuse(&loaded, &known, Refused { id, stop: &stop, model: "", since }),
+        Err(stop) => tuning.refuse(&loaded, &known, &Refused { id, stop: &stop, model: "", since }),
     }
 }
 
@@ -67,6 +67,7 @@ async fn receive(
     body: Body,
 ) -> Result<FileView, Stop> {
     tuning.may_write(loaded, known, id)?;
+    let _transfer = tuning.transfer()?;
     let mut form = Multipart::new(headers, body)?;
     let (mut fields, mut passing) = (Fields::default(), None);
     // Some SDKs send the file before the fields that say what it is for.

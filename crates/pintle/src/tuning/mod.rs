@@ -87,6 +87,8 @@ struct State {
     running: Option<(TuningJobId, CancellationToken)>,
     /// Jobs that are being settled.
     settling: HashSet<TuningJobId>,
+    /// Jobs that were posted by this process and not written down as ended yet.
+    posted: HashSet<TuningJobId>,
     estimated_finish: Option<Timestamp>,
 }
 
@@ -105,7 +107,10 @@ struct Inner {
     clock: Arc<dyn Clock>,
     tasks: TaskTracker,
     settings: Mutex<Settings>,
+    /// Never held while the disk is waited for: whoever lists files and jobs waits for it.
     state: Mutex<State>,
+    /// Held by whoever writes jobs and files down, so that they are written in the order of their changes.
+    kept: Mutex<()>,
     /// There may be something to run.
     wake: Notify,
     /// A job has changed.
@@ -173,6 +178,7 @@ impl Desk {
                 tasks: parts.tasks,
                 settings: Mutex::new(Settings::of(config)),
                 state: Mutex::new(state),
+                kept: Mutex::new(()),
                 wake: Notify::new(),
                 changed: watch::Sender::new(0),
             }),
@@ -226,14 +232,21 @@ impl Inner {
         self.folder(id).say(self.clock.now(), level, message.into(), None);
     }
 
-    /// Changes a job, in memory and on the disk, in this order under one lock: nobody reads what is not kept for long.
+    fn keeping(&self) -> MutexGuard<'_, ()> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes a job, in memory and then on the disk.
     fn update(&self, id: TuningJobId, change: impl FnOnce(&mut Job)) -> std::io::Result<Option<Job>> {
-        let mut state = self.state();
-        let Some(job) = state.jobs.get_mut(&id) else { return Ok(None) };
-        change(job);
-        let job = job.clone();
+        let in_order = self.keeping();
+        let job = {
+            let mut state = self.state();
+            let Some(job) = state.jobs.get_mut(&id) else { return Ok(None) };
+            change(job);
+            job.clone()
+        };
         let written = self.folder(id).write(&job);
-        drop(state);
+        drop(in_order);
         self.changed.send_modify(|count| *count += 1);
         written.map(|()| Some(job))
     }
@@ -288,34 +301,37 @@ impl Inner {
     }
 
     fn delete_file(&self, use_case: &Name, id: FileId) -> Result<(), DeskError> {
-        let mut state = self.state();
-        state.files.get(&id).filter(|meta| meta.use_case == *use_case).ok_or_else(no_file)?;
-        if let Some(job) = state.jobs.values().find(|job| !job.status.is_final() && job.uses(id)) {
-            let message = format!(
-                "The fine-tuning job `{}` needs this file. Wait for its end, or cancel it, and delete the file then.",
-                job.id
-            );
-            return Err(DeskError::Conflict { message });
+        let _one_at_a_time = self.keeping();
+        {
+            let state = self.state();
+            state.files.get(&id).filter(|meta| meta.use_case == *use_case).ok_or_else(no_file)?;
+            if let Some(job) = state.jobs.values().find(|job| !job.status.is_final() && job.uses(id)) {
+                let message = format!(
+                    "The fine-tuning job `{}` needs this file. Wait for its end, or cancel it, and delete the file then.",
+                    job.id
+                );
+                return Err(DeskError::Conflict { message });
+            }
         }
         self.cabinet.remove(id).map_err(broken)?;
-        state.files.remove(&id);
+        self.state().files.remove(&id);
         Ok(())
     }
 
     /// Files whose time is over go, but for those that a job still needs.
     fn sweep(&self) {
+        let _one_at_a_time = self.keeping();
         let now = self.clock.now();
-        let mut state = self.state();
-        let is_needed = |id: FileId| state.jobs.values().any(|job| !job.status.is_final() && job.uses(id));
-        let over: Vec<FileId> = state
-            .files
-            .values()
-            .filter(|meta| meta.is_expired(now) && !is_needed(meta.id))
-            .map(|meta| meta.id)
-            .collect();
+        let over: Vec<FileId> = {
+            let state = self.state();
+            let is_needed =
+                |id: FileId| state.jobs.values().any(|job| !job.status.is_final() && job.uses(id));
+            let files = state.files.values();
+            files.filter(|meta| meta.is_expired(now) && !is_needed(meta.id)).map(|meta| meta.id).collect()
+        };
         for id in over {
             match self.cabinet.remove(id) {
-                Ok(()) => drop(state.files.remove(&id)),
+                Ok(()) => drop(self.state().files.remove(&id)),
                 Err(error) => tracing::error!(%error, %id, "a file whose time is over cannot be removed"),
             }
         }
@@ -361,7 +377,12 @@ impl Inner {
             return match change {
                 // Asked twice, it is cancelled all the same.
                 JobChange::Cancel if job.status == JobStatus::Cancelled => Ok(Next::Nothing),
-                JobChange::Cancel if !job.status.is_final() => Ok(Next::Wait(JobStatus::Cancelled)),
+                JobChange::Cancel if !job.status.is_final() => {
+                    let state = self.state();
+                    let is_running = state.running.as_ref().is_some_and(|(running, _)| *running == id);
+                    // A settlement that failed is tried again.
+                    Ok(if is_running { Next::Wait(JobStatus::Cancelled) } else { Next::Settle })
+                }
                 _ => conflict("The job has ended already.".to_owned()),
             };
         }
@@ -459,7 +480,7 @@ impl TuningDesk for Desk {
     }
 
     fn create(&self, order: TuningOrder) -> Soon<Result<JobView, DeskError>> {
-        self.soon(move |inner| inner.create(order))
+        self.soon(move |inner| inner.create(&order))
     }
 
     fn jobs(&self, use_case: &Name) -> Vec<JobView> {

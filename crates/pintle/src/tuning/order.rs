@@ -26,12 +26,12 @@ const BATCH_MAX: u64 = 16;
 const THREADS_MAX: usize = 64;
 
 impl Inner {
-    pub(super) fn create(&self, order: TuningOrder) -> Result<JobView, DeskError> {
+    pub(super) fn create(&self, order: &TuningOrder) -> Result<JobView, DeskError> {
         let now = self.clock.now();
         let settings = self.settings();
-        let training = self.chats(&order, "training_file", order.wish.training_file)?;
+        let training = self.chats(order, "training_file", order.wish.training_file)?;
         let validation =
-            order.wish.validation_file.map(|id| self.chats(&order, "validation_file", id)).transpose()?;
+            order.wish.validation_file.map(|id| self.chats(order, "validation_file", id)).transpose()?;
         if validation.as_ref().is_some_and(|meta| meta.id == training.id) {
             return Err(DeskError::Invalid {
                 param: "validation_file",
@@ -45,7 +45,7 @@ impl Inner {
         let base = order.base.id.parse().map_err(broken)?;
         let foundation = Foundation::read(&self.store, &base).map_err(broken)?;
         let id = TuningJobId::new(now).map_err(broken)?;
-        let plan = plan(&order, id, &foundation, &training)?;
+        let plan = plan(order, id, &foundation, &training)?;
         let load = Workload {
             conversations: training.conversations,
             longest_tokens: training
@@ -95,33 +95,33 @@ impl Inner {
 
     /// Holds, keeps and queues it, all or nothing.
     fn queue(&self, mut job: Job) -> Result<JobView, DeskError> {
-        let mut state = self.state();
-        let waiting = state.jobs.values().filter(|job| !job.status.is_final()).count();
-        let waiting = waiting.saturating_sub(usize::from(state.running.is_some()));
-        if waiting >= WAITING_MAX {
-            return Err(DeskError::Busy { most: WAITING_MAX });
-        }
-        // Deleted in the meantime?
-        for file in [Some(job.training_file), job.validation_file].into_iter().flatten() {
-            state.files.get(&file).ok_or_else(super::no_file)?;
-        }
-        if waiting == 0 && state.running.is_none() {
-            job.status = JobStatus::ValidatingFiles;
+        let _one_at_a_time = self.keeping();
+        {
+            let state = self.state();
+            let waiting = state.jobs.values().filter(|job| !job.status.is_final()).count();
+            let waiting = waiting.saturating_sub(usize::from(state.running.is_some()));
+            if waiting >= WAITING_MAX {
+                return Err(DeskError::Busy { most: WAITING_MAX });
+            }
+            // Deleted in the meantime?
+            for file in [Some(job.training_file), job.validation_file].into_iter().flatten() {
+                state.files.get(&file).ok_or_else(super::no_file)?;
+            }
+            if waiting == 0 && state.running.is_none() {
+                job.status = JobStatus::ValidatingFiles;
+            }
         }
         let hold = self.ledger.hold(&job.use_case, job.hold.unwrap_or_default())?;
         let folder = self.folder(job.id);
         pintle_db::make_private_folder(&folder.0).and_then(|()| folder.write(&job)).map_err(broken)?;
         folder.say(job.created_at, EventLevel::Info, created(&job), None);
         let view = job.view(None);
+        let mut state = self.state();
         state.holds.insert(job.id, hold);
         let use_case = job.use_case.clone();
         state.jobs.insert(job.id, job);
-        let ended: Vec<TuningJobId> = state
-            .jobs
-            .values()
-            .filter(|job| job.use_case == use_case && job.status.is_final())
-            .map(|job| job.id)
-            .collect();
+        let own = state.jobs.values().filter(|job| job.use_case == use_case && job.status.is_final());
+        let ended: Vec<TuningJobId> = own.map(|job| job.id).collect();
         for old in ended.iter().take(ended.len().saturating_sub(KEPT_MAX)) {
             state.jobs.remove(old);
             let JobFolder(path) = self.folder(*old);

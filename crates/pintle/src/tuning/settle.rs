@@ -16,6 +16,8 @@ use super::{
 
 /// Where entries of jobs say that the work was done: no placement, this machine.
 pub(super) const PLACE: &str = "fine-tuning";
+/// A full disk needs a moment.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// How a job ends.
 #[derive(Debug, Clone)]
@@ -93,17 +95,27 @@ impl Inner {
             }
         };
         let posted = self.ledger.request(job.request).await.map(|record| record.is_some());
-        let is_posted = posted.unwrap_or_else(|error| {
-            tracing::error!(error = &error as &dyn std::error::Error, %id, "the ledger cannot be read");
-            false
-        });
+        let is_posted = self.state().posted.contains(&id)
+            || posted.unwrap_or_else(|error| {
+                tracing::error!(error = &error as &dyn std::error::Error, %id, "the ledger cannot be read");
+                false
+            });
         let inner = Arc::clone(self);
         let settled = tokio::task::spawn_blocking(move || inner.write_down(job, end, is_posted)).await;
-        self.state().settling.remove(&id);
         match settled {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%error, %id, "a tuning job cannot be settled"),
-            Err(error) => tracing::error!(%error, %id, "a tuning job was not settled"),
+            Ok(Ok(())) => drop(self.state().posted.remove(&id)),
+            Ok(Err(error)) => self.not_settled(id, &error).await,
+            Err(error) => self.not_settled(id, &error).await,
+        }
+        self.state().settling.remove(&id);
+    }
+
+    /// The job stays as it is and is tried again: its process ends at once where its end is known.
+    async fn not_settled(&self, id: TuningJobId, error: &(dyn std::error::Error + Sync)) {
+        tracing::error!(%error, %id, "a tuning job cannot be settled");
+        tokio::time::sleep(AGAIN_AFTER).await;
+        if let Some(job) = self.state().jobs.get_mut(&id).filter(|job| !job.status.is_final()) {
+            job.status = if job.wanted.is_some() { job.status } else { JobStatus::Queued };
         }
     }
 
@@ -141,6 +153,7 @@ impl Inner {
             self.state().holds.remove(&job.id);
         } else {
             self.post(&job);
+            self.state().posted.insert(job.id);
         }
         folder.say(now, level, last_words, None);
         if let Some(cost) = job.cost {
