@@ -150,9 +150,13 @@ fn build(place: &Place) -> Outcome<Counts> {
 }
 
 fn sdk_python(place: &Place) -> Outcome<Counts> {
-    let test = place.file("tests/sdk/python/test_openai.py")?;
     let python = install::python(&place.target, "python", &place.file("tests/sdk/python/requirements.txt")?)?;
-    counted(&mut driver(place, &python, &test)?)
+    let mut counts = Counts::default();
+    for test in ["test_openai.py", "test_tuning.py"] {
+        let test = place.file(&format!("tests/sdk/python/{test}"))?;
+        counts.add(counted(&mut driver(place, &python, &test)?)?);
+    }
+    Ok(counts)
 }
 
 /// The harness reads from the demonstration's own model what our training engine computes.

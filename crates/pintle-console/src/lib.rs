@@ -34,7 +34,7 @@ pub use own_models::{
     ContaminatedView, ContaminationView, CorpusView, CriterionView, Curve, CurvePoint, EvaluationView,
     GeneralView, HeldOutView, KindScoresView, LeakView, LeaksView, LeftDocumentView, LeftView, ModelView,
     OwnModels, OwnModelsError, PromotionView, QuestionsView, SAMPLES_MAX, SampleView, ScoresView, ShareView,
-    SharedView, TrainingStage, TrainingView, VersionRow, VersionView, WorstAnswerView,
+    SharedView, TrainingStage, TrainingView, TuningRow, VersionRow, VersionView, WorstAnswerView,
 };
 pub use routes::{Access, ROUTES, Route};
 

@@ -10,6 +10,8 @@ use crate::{ParseError, Timestamp};
 pub trait IdKind: 'static {
     /// `req` in `req_0193…`.
     const PREFIX: &'static str;
+    /// What stands between the prefix and the digits. OpenAI's own ids have a hyphen, and clients look for it.
+    const SEPARATOR: char = '_';
     /// For errors: "a request id".
     const WANTED: &'static str;
 }
@@ -103,7 +105,7 @@ impl<K> std::hash::Hash for Id<K> {
 
 impl<K: IdKind> fmt::Display for Id<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}_{}", K::PREFIX, self.uuid.simple())
+        write!(f, "{}{}{}", K::PREFIX, K::SEPARATOR, self.uuid.simple())
     }
 }
 
@@ -118,12 +120,13 @@ impl<K: IdKind> FromStr for Id<K> {
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
         text.strip_prefix(K::PREFIX)
-            .and_then(|rest| rest.strip_prefix('_'))
+            .and_then(|rest| rest.strip_prefix(K::SEPARATOR))
             .filter(|hex| hex.len() == 32)
             .and_then(|hex| Uuid::try_parse(hex).ok())
             .map(Self::from_uuid)
             .ok_or_else(|| {
-                ParseError::new(text, K::WANTED, format!("it looks like `{}_` and 32 hex digits", K::PREFIX))
+                let hint = format!("it looks like `{}{}` and 32 hex digits", K::PREFIX, K::SEPARATOR);
+                ParseError::new(text, K::WANTED, hint)
             })
     }
 }
@@ -169,6 +172,22 @@ impl IdKind for SessionKind {
     const WANTED: &'static str = "a session id";
 }
 
+/// Marks ids of uploaded files, as OpenAI writes them: `file-0193…`.
+pub enum FileKind {}
+impl IdKind for FileKind {
+    const PREFIX: &'static str = "file";
+    const SEPARATOR: char = '-';
+    const WANTED: &'static str = "a file id";
+}
+
+/// Marks ids of tuning jobs, as OpenAI writes them: `ftjob-0193…`.
+pub enum TuningJobKind {}
+impl IdKind for TuningJobKind {
+    const PREFIX: &'static str = "ftjob";
+    const SEPARATOR: char = '-';
+    const WANTED: &'static str = "a tuning job's id";
+}
+
 /// One request, from admission to record.
 pub type RequestId = Id<RequestKind>;
 /// One API key (not its secret).
@@ -177,6 +196,10 @@ pub type KeyId = Id<KeyKind>;
 pub type BanId = Id<BanKind>;
 /// One signed-in browser.
 pub type SessionId = Id<SessionKind>;
+/// One uploaded file.
+pub type FileId = Id<FileKind>;
+/// One tuning job.
+pub type TuningJobId = Id<TuningJobKind>;
 
 #[cfg(test)]
 mod tests {
@@ -192,6 +215,10 @@ mod tests {
         assert_eq!(early.timestamp().unwrap().as_millisecond(), 1_000);
         assert!(early.to_string().parse::<KeyId>().is_err());
         assert_eq!(early.short().len(), 8);
+        let file = FileId::from_uuid(*early.as_uuid());
+        assert!(file.to_string().starts_with("file-0"), "{file}");
+        assert_eq!(file.to_string().parse::<FileId>().unwrap(), file);
+        assert!(file.to_string().replace('-', "_").parse::<FileId>().is_err());
         assert!(RequestId::lower_bound(Timestamp::from_millisecond(1_000).unwrap()) <= early);
     }
 }

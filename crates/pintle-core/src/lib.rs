@@ -5,6 +5,7 @@
 //! injected [`Clock`].
 
 mod class;
+mod energy;
 mod finding;
 mod id;
 mod money;
@@ -16,8 +17,9 @@ mod time;
 mod tokens;
 
 pub use class::{DataClass, Stage, Transformation, Zone};
+pub use energy::{Energy, EnergyMethod};
 pub use finding::{Finding, Origin, Place};
-pub use id::{BanId, Id, IdKind, KeyId, RequestId, SessionId};
+pub use id::{BanId, FileId, Id, IdKind, KeyId, RequestId, SessionId, TuningJobId};
 pub use money::{Amount, Currency, MoneyError, Price};
 pub use name::{ModelName, Name};
 pub use price::{PriceCard, Pricing};

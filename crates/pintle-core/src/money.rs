@@ -11,6 +11,7 @@ use crate::text::{ParseError, text_newtype};
 
 const NANOS_PER_UNIT: i64 = 1_000_000_000;
 const TOKENS_PER_PRICE_UNIT: i128 = 1_000_000;
+const MICROS_PER_HOUR: i128 = 3_600_000_000;
 
 /// An arithmetic step that has no answer within `i64`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -54,6 +55,18 @@ impl Amount {
     /// [`MoneyError`] when it leaves `i64`.
     pub fn minus(self, other: Amount) -> Result<Amount, MoneyError> {
         self.0.checked_sub(other.0).map(Amount).ok_or(MoneyError)
+    }
+
+    /// What so much time costs where this amount is the price of an hour: rounded up once, never in the payer's favour.
+    ///
+    /// # Errors
+    /// [`MoneyError`] when it leaves `i64`.
+    pub fn for_time(self, time: std::time::Duration) -> Result<Amount, MoneyError> {
+        let micros = i128::try_from(time.as_micros()).map_err(|_| MoneyError)?;
+        let product = i128::from(self.0).checked_mul(micros).ok_or(MoneyError)?;
+        let rounded =
+            product.div_euclid(MICROS_PER_HOUR) + i128::from(product.rem_euclid(MICROS_PER_HOUR) != 0);
+        i64::try_from(rounded).map(Amount).map_err(|_| MoneyError)
     }
 
     /// The amount as people write it, with the currency's sign or code: `€412.00`, `CHF 0.0042`. Small
@@ -359,6 +372,20 @@ mod tests {
         assert!("-1".parse::<Price>().is_err());
         let error = serde_json::from_str::<Price>("0.15").unwrap_err().to_string();
         assert!(error.contains("money is never a float"), "{error}");
+    }
+
+    #[test]
+    fn i9_time_is_rounded_up_once() {
+        let hour: Amount = "1.80".parse().unwrap();
+        let time = |micros| hour.for_time(std::time::Duration::from_micros(micros));
+        assert_eq!(time(3_600_000_000), Ok(hour));
+        assert_eq!(time(1_000_000).unwrap().nanos(), 500_000);
+        assert_eq!(time(1).unwrap().nanos(), 1, "half a nano-unit is one");
+        assert_eq!(time(0), Ok(Amount::ZERO));
+        assert_eq!(
+            Amount::from_nanos(i64::MAX).for_time(std::time::Duration::from_secs(7_200)),
+            Err(MoneyError)
+        );
     }
 
     #[test]

@@ -18,7 +18,10 @@ use sqlx::{
 };
 
 /// Forward-only. A migration that has been released is never edited: the checksum of what ran is kept.
-const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "first", include_str!("../migrations/sqlite/0001_first.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "first", include_str!("../migrations/sqlite/0001_first.sql")),
+    (2, "energy", include_str!("../migrations/sqlite/0002_energy.sql")),
+];
 
 const READERS: u32 = 4;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);

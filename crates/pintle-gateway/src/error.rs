@@ -11,7 +11,7 @@ use pintle_ledger::{BudgetState, Outcome, Scope};
 use pintle_llm::{ErrorBody, ProviderFault, RequestError};
 use serde_json::{Map, Value, json};
 
-use crate::guidance::Refusal;
+use crate::{guidance::Refusal, tuning::DeskError};
 
 /// What a model within the process says against a request.
 #[derive(Debug)]
@@ -77,6 +77,10 @@ pub(crate) enum Stop {
     Request(RequestError),
     /// What the request names does not serve this path, or names nothing where several do.
     NotServed { path: &'static str, model: Option<String>, known: Vec<String> },
+    /// The body is not the form that it should be.
+    Form(&'static str),
+    /// Files or tuning jobs are not as was asked.
+    Desk(DeskError),
     /// No placement has this name or model.
     NoSuchModel { model: String, known: Vec<String> },
     /// A rule stops the use case, the content or the answer.
@@ -130,6 +134,8 @@ impl Stop {
             Stop::Request(error) => error.code(),
             Stop::NotServed { model: None, known, .. } if known.len() > 1 => "missing_field",
             Stop::NotServed { .. } => "endpoint_unsupported",
+            Stop::Form(_) => "invalid_form",
+            Stop::Desk(error) => error.code(),
             Stop::NoSuchModel { .. } => "model_not_found",
             Stop::Refused(refusal) => refusal.code,
             Stop::Budget { .. } => "budget_exceeded",
@@ -168,9 +174,11 @@ impl Stop {
             Stop::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Stop::BrokenBody
             | Stop::Request(_)
+            | Stop::Form(_)
             | Stop::NotServed { .. }
             | Stop::ModelRefused(_)
             | Stop::ProviderRefused { .. } => StatusCode::BAD_REQUEST,
+            Stop::Desk(error) => error.status(),
             Stop::NoSuchModel { .. } => StatusCode::NOT_FOUND,
             Stop::Unavailable { .. }
             | Stop::ProviderSetUp { .. }
@@ -221,6 +229,7 @@ impl Stop {
                 | Stop::ProviderBusy { .. }
                 | Stop::SlowBody
                 | Stop::BrokenBody
+                | Stop::Desk(DeskError::Busy { .. } | DeskError::Broken(_))
         )
     }
 
@@ -258,6 +267,8 @@ impl Stop {
             Stop::NoSuchModel { model, known } => no_such_model(model, known).into(),
             Stop::NotServed { path, model, known } => not_served(path, model.as_deref(), known).into(),
             Stop::ModelRefused(refusal) => refusal.message.clone().into(),
+            Stop::Form(why) => format!("The body is not a form that can be read: {why}.").into(),
+            Stop::Desk(error) => error.to_string().into(),
             Stop::Refused(refusal) => refusal.message().into(),
             Stop::Budget { state, limit, used, renews } => budget_message(state, limit, used, renews).into(),
             Stop::Ledger(_) => {
@@ -282,6 +293,7 @@ impl Stop {
         match self {
             Stop::NoSuchModel { .. } | Stop::NotServed { .. } => body.param = Some("model".to_owned()),
             Stop::ModelRefused(refusal) => body.param.clone_from(&refusal.param),
+            Stop::Desk(error) => body.param = error.param().map(str::to_owned),
             _ => {}
         }
         body.extra = self.extra();
@@ -314,6 +326,7 @@ impl Stop {
         let wait_s = match self {
             Stop::ProviderBusy { retry_after_s: Some(seconds), .. } => Some(*seconds),
             Stop::KeyBusy { .. } | Stop::Overloaded | Stop::Ledger(_) => Some(1),
+            Stop::Desk(DeskError::Busy { .. }) => Some(60),
             _ => None,
         };
         if let Some(seconds) = wait_s {
@@ -361,8 +374,8 @@ fn budget_message(state: &BudgetState, limit: &str, used: &str, renews: &str) ->
     };
     format!(
         "Not sent. {whose} has no room for this request: {used} of {limit} are spent or held. It renews on \
-         {renews}. You can: ask for a shorter answer with `max_tokens` · wait for requests on their way to end · \
-         ask the use case's owners for a larger budget."
+         {renews}. You can: ask for less at once (`max_tokens`, or fewer epochs of a tuning) · wait for what is on its \
+         way to end · ask the use case's owners for a larger budget."
     )
 }
 

@@ -4,7 +4,7 @@
 //! What they need stands around it: the state they read ([`state`](state)), content and its clearance
 //! (`content`), placements and their health (`fleet`), connections to providers (`upstream`), guarding of
 //! answers (`screen`, `stream`, `whole`), and the one mapping from what went wrong to what the client reads
-//! (`error`, `guidance`).
+//! (`error`, `guidance`). `tuning` has files and tuning jobs.
 //!
 //! Absences: no request waits for a database; content reaches a connector only as `Cleared`, which
 //! cannot be made above a placement's clearance (I1); no answer leaves except as `Recorded`.
@@ -25,6 +25,7 @@ mod screen;
 mod state;
 mod stream;
 mod tries;
+pub mod tuning;
 mod upstream;
 mod whole;
 mod work;

@@ -305,7 +305,15 @@ fn reserve(life: &mut Life, loaded: &Loaded, routed: &Decided<'_>) -> Result<Opt
         worst = worst.max(cost.map_err(|_| Stop::Ledger("the cost cannot be counted"))?);
     }
     let ledger = life.ledger();
-    ledger.hold(routed.admission.use_case.name(), worst).map(Some).map_err(|error| match error {
+    ledger
+        .hold(routed.admission.use_case.name(), worst)
+        .map(Some)
+        .map_err(|error| not_held(ledger, loaded, error))
+}
+
+/// Why money cannot be held, as the client reads it.
+pub(crate) fn not_held(ledger: &pintle_ledger::Ledger, loaded: &Loaded, error: ReserveError) -> Stop {
+    match error {
         ReserveError::Exceeded(state) => {
             let used = state.posted.plus(state.held).unwrap_or(Amount::from_nanos(i64::MAX));
             let renews = state.period.end.to_zoned_datetime(loaded.organisation.time_zone.clone());
@@ -319,7 +327,7 @@ fn reserve(life: &mut Life, loaded: &Loaded, routed: &Decided<'_>) -> Result<Opt
         ReserveError::Backlog => Stop::Ledger("too many records wait"),
         ReserveError::Money(_) => Stop::Ledger("the cost cannot be counted"),
         ReserveError::Time | ReserveError::Broken => Stop::Ledger("the accounts cannot be used"),
-    })
+    }
 }
 
 // ── call ─────────────────────────────────────────────────────────────────────────────────────────────

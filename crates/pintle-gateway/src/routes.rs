@@ -74,7 +74,7 @@ async fn tokenizer_info(
 }
 
 /// The key, from `Authorization: Bearer` or from `x-api-key`, as Anthropic's SDKs send it.
-fn presented(headers: &HeaderMap) -> Option<PresentedKey> {
+pub(crate) fn presented(headers: &HeaderMap) -> Option<PresentedKey> {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
         let (scheme, key) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then_some(key.trim())
@@ -141,16 +141,16 @@ async fn model(
     }
 }
 
-fn unadmitted(gateway: &Gateway, stop: &Stop) -> Response {
+pub(crate) fn unadmitted(gateway: &Gateway, stop: &Stop) -> Response {
     gateway.metrics.unadmitted(stop.code());
     error_response(stop, None)
 }
 
-fn json(body: bytes::Bytes) -> Response {
+pub(crate) fn json(body: bytes::Bytes) -> Response {
     ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
 }
 
-async fn wrong_method(method: Method, uri: Uri) -> Response {
+pub(crate) async fn wrong_method(method: Method, uri: Uri) -> Response {
     let message = format!("`{}` does not take {method}.", uri.path());
     let body = ErrorBody::new("invalid_request_error", "method_not_allowed", message);
     (StatusCode::METHOD_NOT_ALLOWED, json(body.to_bytes())).into_response()

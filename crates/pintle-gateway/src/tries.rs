@@ -12,7 +12,7 @@ use crate::{
     error::{ModelRefusal, Stop},
     fleet::Station,
     life::{Life, micros},
-    upstream::{Connector, SendError, Upstream},
+    upstream::{SendError, Upstream},
 };
 
 /// A provider that asks for more patience than this is left alone; the request tries elsewhere or ends.

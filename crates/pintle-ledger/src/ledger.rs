@@ -95,14 +95,14 @@ pub(crate) struct Pending {
 /// The ledger. Clones share it.
 #[derive(Clone)]
 pub struct Ledger {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 pub(crate) struct Inner {
     database: Database,
-    clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
     currency: Currency,
-    accounts: Accounts,
+    pub(crate) accounts: Accounts,
     /// Where the configuration sets the organisation's budget.
     file_budget: Mutex<Option<String>>,
     journal: SharedJournal,
@@ -388,7 +388,7 @@ impl Inner {
 
     /// Journals a record and queues it for the database. When the journal fails, it is queued all the
     /// same: a running process writes it, and only a killed one would post its intent instead.
-    fn keep(&self, record: &RequestRecord, mut lines: Vec<SegmentId>) -> Result<(), JournalError> {
+    pub(crate) fn keep(&self, record: &RequestRecord, mut lines: Vec<SegmentId>) -> Result<(), JournalError> {
         let json = serde_json::to_string(record).map_err(|_| JournalError::Broken)?;
         let appended = self.journal.append(LineKind::Record, json.as_bytes());
         if let Ok(line) = &appended {
@@ -408,12 +408,12 @@ impl Inner {
 /// Money reserved for a request that has not left yet. Dropping it gives the money back.
 #[must_use = "dropping a hold releases it"]
 pub struct Hold {
-    inner: Arc<Inner>,
-    scopes: [Scope; 2],
-    amount: Amount,
-    at_ms: i64,
-    period: Period,
-    is_open: bool,
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) scopes: [Scope; 2],
+    pub(crate) amount: Amount,
+    pub(crate) at_ms: i64,
+    pub(crate) period: Period,
+    pub(crate) is_open: bool,
 }
 
 impl std::fmt::Debug for Hold {
@@ -449,6 +449,7 @@ impl Hold {
             prices: None,
             held_at_ms: self.at_ms,
             settled_at_ms: self.at_ms,
+            energy: None,
         });
         let outcome = std::mem::replace(&mut record.outcome, Outcome::InDoubt);
         let appended = self.inner.append(LineKind::Intent, &record);
@@ -466,7 +467,7 @@ impl Hold {
         }
     }
 
-    fn close(&mut self, cost: Amount) {
+    pub(crate) fn close(&mut self, cost: Amount) {
         if std::mem::replace(&mut self.is_open, false) {
             self.inner.accounts.settle(&self.scopes, self.amount, cost, self.period);
         }
@@ -572,6 +573,7 @@ impl Dispatched {
             prices: settlement.prices,
             held_at_ms: self.hold.at_ms,
             settled_at_ms: self.hold.inner.clock.now().as_millisecond(),
+            energy: None,
         });
         look(&self.record);
         self.finish()

@@ -11,6 +11,7 @@
 //! ever changed or deleted.
 
 mod account;
+mod job;
 mod journal;
 mod ledger;
 mod query;
@@ -18,6 +19,7 @@ mod record;
 mod store;
 
 pub use account::{BudgetState, Period, ReserveError, Scope};
+pub use job::JobCost;
 pub use journal::JournalError;
 pub use ledger::{Dispatched, Hold, Ledger, LedgerError, LedgerSettings, Recovery, Settlement};
 pub use query::{Count, DaySum, Overview, RequestFilter, RequestRow, UsageBy, UsageRow};

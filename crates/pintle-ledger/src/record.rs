@@ -4,8 +4,8 @@
 use std::{borrow::Cow, sync::Arc};
 
 use pintle_core::{
-    Amount, DataClass, Finding, KeyId, Name, PriceCard, RequestId, TokenUsage, Transformation, UsageSource,
-    Zone,
+    Amount, DataClass, Energy, Finding, KeyId, Name, PriceCard, RequestId, TokenUsage, Transformation,
+    UsageSource, Zone,
 };
 use serde::{Deserialize, Serialize};
 
@@ -97,6 +97,8 @@ pub enum Dialect {
     Detokenize,
     /// `GET /tokenizer_info`: likewise.
     TokenizerInfo,
+    /// `POST /v1/fine_tuning/jobs`: not a call of a model, but work on one.
+    OpenAiTuning,
 }
 
 impl Dialect {
@@ -110,6 +112,7 @@ impl Dialect {
             Dialect::Tokenize => "tokenize",
             Dialect::Detokenize => "detokenize",
             Dialect::TokenizerInfo => "tokenizer_info",
+            Dialect::OpenAiTuning => "open_ai_tuning",
         }
     }
 }
@@ -222,6 +225,9 @@ pub struct Entry {
     pub held_at_ms: i64,
     /// When it was settled, in milliseconds since 1970.
     pub settled_at_ms: i64,
+    /// What it took from the socket, where somebody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub energy: Option<Energy>,
 }
 
 impl Entry {

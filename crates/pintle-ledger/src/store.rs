@@ -154,7 +154,8 @@ static INSERT_REQUESTS: LazyLock<Inserts> = LazyLock::new(|| {
 
 static INSERT_ENTRIES: LazyLock<Inserts> = LazyLock::new(|| {
     let columns = "request_id, at, day, settled_at, use_case, key_id, placement, zone, model, state, hold_nanos, \
-                   cost_nanos, input, cached_input, cache_write, output, reasoning, usage_source";
+                   cost_nanos, input, cached_input, cache_write, output, reasoning, usage_source, energy_mwh, \
+                   energy_method";
     Inserts::new("ledger_entries", columns, "request_id")
 });
 
@@ -216,7 +217,9 @@ async fn insert_entries(
                 .bind(count(entry.usage.cache_write))
                 .bind(count(entry.usage.output))
                 .bind(count(entry.usage.reasoning))
-                .bind(entry.usage_source.as_str());
+                .bind(entry.usage_source.as_str())
+                .bind(entry.energy.map(|energy| count(energy.milliwatt_hours)))
+                .bind(entry.energy.map(|energy| energy.method.as_str()));
         }
         query.execute(&mut **transaction).await?;
     }

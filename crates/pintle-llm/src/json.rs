@@ -40,6 +40,14 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
     parse_text(text, Duplicates::LastWins)
 }
 
+/// The document that a request's body is, within this crate's bounds: for bodies that are no chat requests.
+///
+/// # Errors
+/// When the bytes are no JSON document within the bounds.
+pub fn parse_body(bytes: &[u8]) -> Result<Value, crate::RequestError> {
+    Ok(parse(bytes)?)
+}
+
 /// As [`parse`], for what is known to be UTF-8.
 pub(crate) fn parse_text(text: &str, duplicates: Duplicates) -> Result<Value, JsonError> {
     let limits = Limits { left: Cell::new(MAX_VALUES), broken: Cell::new(None), duplicates };

@@ -49,6 +49,7 @@ pub use endpoint::Endpoint;
 pub use error::{AnswerError, RequestError, RewriteError};
 pub use estimate::{TokenEstimator, estimate_tokens};
 pub use fault::{ErrorBody, ProviderFault};
+pub use json::parse_body;
 pub use local::{LocalAnswer, LocalBody, LocalBroken, LocalModel};
 pub use models::{ModelEntry, ModelList};
 pub use prompt::{PromptRequest, Readings};

@@ -97,6 +97,26 @@ pub enum ModelError {
         /// What is wrong, with the line where there is one.
         why: String,
     },
+    /// A file of conversations cannot be learnt from. The text of the conversations is not repeated.
+    #[error("the {part} cannot be used: {why}")]
+    Chats {
+        /// `training file` or `validation file`.
+        part: &'static str,
+        /// What is wrong, with the line.
+        why: String,
+    },
+    /// A file of conversations holds more than it may.
+    #[error("the {part} cannot be used: line {line} holds {class} content (`{kind}`)")]
+    ChatsAboveClass {
+        /// `training file` or `validation file`.
+        part: &'static str,
+        /// The line, from 1.
+        line: usize,
+        /// What was found, never the value.
+        kind: String,
+        /// Its class.
+        class: pintle_core::DataClass,
+    },
     /// The documents cannot be used.
     #[error(transparent)]
     Corpus(#[from] crate::corpus::CorpusError),

@@ -28,7 +28,7 @@ mod tune;
 pub use config::ModelConfig;
 pub use error::ModelError;
 pub use layout::{Layout, Tensor};
-pub use recipe::{RECIPE_TEMPLATE, Recipe, Size};
+pub use recipe::{OutputPart, RECIPE_TEMPLATE, Recipe, Size, TuneMethod};
 pub use store::{Manifest, ModelStore, Promotion, VersionId};
 pub use train::{
     Example, HeldOut, OptimiserSettings, Point, Progress, RunSettings, Source, Trained, pretrain,

@@ -19,7 +19,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use pintle_core::{DataClass, Name, Timestamp};
+use pintle_core::{DataClass, Energy, Name, Timestamp};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
@@ -99,6 +99,9 @@ pub struct Manifest {
     pub trained_tokens: u64,
     /// Seconds of computing.
     pub training_s: f64,
+    /// What it took from the socket; `None` where nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub energy: Option<Energy>,
     /// Why it may not be promoted, sentence by sentence; empty when the recipe's gate lets it pass.
     pub gate_failures: Vec<String>,
     /// SHA-256 of each file of the version, by its name.
@@ -218,6 +221,8 @@ impl ModelStore {
             .filter(|name| name != MANIFEST)
             .map(|name| Ok((name.clone(), sha256_of(&folder.join(name))?)))
             .collect::<Result<_, ModelError>>()?;
+        let parent = self.folder.join(model.as_str());
+        std::fs::create_dir_all(&parent).map_err(ModelError::io(&parent))?;
         // Two runs may end at the same moment: whoever finds the number taken takes the next one.
         loop {
             let next = self.versions(&model)?.last().map_or(1, |last| last.version.saturating_add(1));
@@ -373,7 +378,7 @@ fn files(folder: &Path) -> Result<Vec<String>, ModelError> {
     Ok(files)
 }
 
-fn sha256_of(path: &Path) -> Result<String, ModelError> {
+pub(crate) fn sha256_of(path: &Path) -> Result<String, ModelError> {
     let hash = || -> std::io::Result<String> {
         let mut hasher = Sha256::new();
         std::io::copy(&mut File::open(path)?, &mut hasher)?;
@@ -430,6 +435,7 @@ mod tests {
             parameters: 1,
             trained_tokens: 1,
             training_s: 1.0,
+            energy: None,
             gate_failures: failures.iter().map(|text| (*text).to_owned()).collect(),
             files_sha256: BTreeMap::new(),
         }

@@ -14,6 +14,7 @@ mod patient;
 mod process;
 mod serve;
 mod server;
+mod tuning;
 
 /// A request makes and frees a few hundred small objects across threads; the system's allocator spends a
 /// tenth of the whole time on that, this one a third of it.

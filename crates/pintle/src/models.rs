@@ -325,6 +325,7 @@ mod tests {
                 parameters: 1,
                 trained_tokens: 1,
                 training_s: 1.0,
+                energy: None,
                 gate_failures: Vec::new(),
                 files_sha256: BTreeMap::new(),
             };

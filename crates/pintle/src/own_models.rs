@@ -4,9 +4,10 @@ use std::path::Path;
 
 use pintle_console::{
     CorpusView, Curve, CurvePoint, EvaluationView, ModelView, OwnModels, OwnModelsError, PromotionView,
-    SampleView, Soon, TrainingStage, TrainingView, VersionRow, VersionView,
+    SampleView, Soon, TrainingStage, TrainingView, TuningRow, VersionRow, VersionView,
 };
 use pintle_core::{Clock, Name, SystemClock};
+use pintle_gateway::tuning::JobView;
 use pintle_model::{
     Manifest, ModelError, ModelStore, Point, Promotion, VersionId,
     corpus::CorpusReport,
@@ -15,16 +16,19 @@ use pintle_model::{
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::tuning::Desk;
+
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// The models of a data folder.
 pub(crate) struct Shelf {
     store: ModelStore,
+    desk: Desk,
 }
 
 impl Shelf {
-    pub(crate) fn new(data_folder: &Path) -> Self {
-        Shelf { store: ModelStore::new(data_folder) }
+    pub(crate) fn new(data_folder: &Path, desk: Desk) -> Self {
+        Shelf { store: ModelStore::new(data_folder), desk }
     }
 
     /// Does the work on a thread that may wait for the disk.
@@ -66,6 +70,28 @@ impl OwnModels for Shelf {
         let version = VersionId { model: model.clone(), version };
         let (by, reason) = (by.to_owned(), reason.to_owned());
         self.soon(move |store| store.promote(&Promotion { version, at: SystemClock.now(), by, reason }))
+    }
+
+    fn tunings(&self) -> Vec<TuningRow> {
+        self.desk.all().into_iter().rev().map(tuning).collect()
+    }
+}
+
+fn tuning(job: JobView) -> TuningRow {
+    let status = serde_json::to_value(job.status).unwrap_or_default();
+    TuningRow {
+        id: job.id.to_string(),
+        request: job.request,
+        use_case: job.use_case,
+        created_at: job.created_at,
+        status: status.as_str().unwrap_or_default().to_owned(),
+        is_over: job.status.is_final(),
+        fault: job.fault.map(|fault| fault.message),
+        base: job.base,
+        version: job.fine_tuned_model,
+        cost: job.cost,
+        is_priced: job.hold.is_some(),
+        energy: job.energy,
     }
 }
 
@@ -128,7 +154,7 @@ fn whole(store: &ModelStore, manifest: Manifest) -> VersionView {
         parameters: manifest.parameters,
         trained_tokens: manifest.trained_tokens,
         training_s: manifest.training_s,
-        energy_joules: None,
+        energy: manifest.energy,
         gate_failures: manifest.gate_failures,
         files_sha256: manifest.files_sha256,
         evaluation: evaluation(&folder),

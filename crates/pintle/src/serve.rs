@@ -27,6 +27,7 @@ use crate::{
     own_models::Shelf,
     process::Running,
     server,
+    tuning::{Desk, DeskParts},
 };
 
 /// How often the files are looked at for another version in production.
@@ -80,6 +81,11 @@ async fn serve(options: &ServeOptions, config: LoadedConfig) -> Result<ExitCode,
     if config.organisation.is_demo {
         fill_demo(&registry, &ledger).await?;
     }
+    // Before anybody else may hold: what unfinished tuning jobs can cost is held first.
+    let desk_parts = DeskParts { ledger: ledger.clone(), clock: Arc::clone(&clock), tasks: tasks.clone() };
+    let desk = Desk::open(&config, desk_parts)
+        .await
+        .map_err(|error| failed("the folder of tuning jobs cannot be used", &error))?;
     let parts =
         GatewayParts { registry: Arc::clone(&registry), ledger: ledger.clone(), clock: Arc::clone(&clock) };
     if config.organisation.is_demo {
@@ -94,7 +100,7 @@ async fn serve(options: &ServeOptions, config: LoadedConfig) -> Result<ExitCode,
     let sessions = Sessions::new(database.clone(), Arc::clone(&clock));
     let token = Registry::random_token("admin_").map_err(|error| failed("no admin token", &error))?;
     let running = Running::new(Arc::clone(&gateway), &config, listen, clock.now());
-    let running = Arc::new(running.with_own_models(Arc::new(Shelf::new(&data))));
+    let running = Arc::new(running.with_own_models(Arc::new(Shelf::new(&data, desk.clone()))));
     let public_url = running.public_url().to_owned();
     let console = pintle_console::router(ConsoleParts {
         registry: Arc::clone(&registry),
@@ -105,7 +111,8 @@ async fn serve(options: &ServeOptions, config: LoadedConfig) -> Result<ExitCode,
         admin_token: Secret::new(&token),
         public_url: public_url.clone(),
     });
-    let app = pintle_gateway::router(gateway).merge(console);
+    let tuning = pintle_gateway::tuning::router(Arc::clone(&gateway), Arc::new(desk.clone()));
+    let app = pintle_gateway::router(gateway).merge(tuning).merge(console);
 
     let admin_listener = server::listen_for_admin(listen).await?;
     let admin_address = admin_listener.as_ref().and_then(|listener| listener.local_addr().ok());
@@ -129,11 +136,16 @@ async fn serve(options: &ServeOptions, config: LoadedConfig) -> Result<ExitCode,
         let (ledger, drained) = (ledger.clone(), drained.clone());
         async move { ledger.run(drained.cancelled()).await }
     });
+    tasks.spawn({
+        let (desk, stop) = (desk.clone(), stop.clone());
+        async move { desk.run(stop).await }
+    });
     tasks.spawn(follow_configuration(
         options.inputs.clone(),
         config,
         Arc::clone(&running),
         house,
+        desk,
         ledger.clone(),
         stop.clone(),
     ));
@@ -155,6 +167,7 @@ async fn follow_configuration(
     start: LoadedConfig,
     running: Arc<Running>,
     house: Arc<House>,
+    desk: Desk,
     ledger: Ledger,
     stop: CancellationToken,
 ) {
@@ -174,6 +187,7 @@ async fn follow_configuration(
             if let Err(error) = ledger.set_organisation_budget_by_file(budget) {
                 tracing::error!(%error, "the organisation's budget was not changed");
             }
+            desk.configure(&new);
             tracing::info!(source = %new.source, "the new configuration is in force");
             *current = new;
         }
@@ -286,7 +300,7 @@ pub(crate) fn failed(what: &'static str, error: &dyn std::error::Error) -> CliEr
 }
 
 /// Logs go to stderr; `PINTLE_LOG` takes the usual filters (`debug`, `pintle_gateway=trace`).
-fn start_log() {
+pub(crate) fn start_log() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("PINTLE_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,pintle=info"));
     let is_terminal = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();

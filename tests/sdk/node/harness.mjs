@@ -4,7 +4,7 @@
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { rmSync } from "node:fs";
-import { mkdtemp, open, readFile, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, open, readFile, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { createServer as createTcpServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -176,6 +176,34 @@ zone = "public_cloud"
 region = "eu"
 clearance = "internal"
 price = { input = "0.15", output = "0.60", cached_input = "0.075" }
+
+[models]
+training_price_per_hour = "3.60"
+`;
+
+// As small as a model can be: a few documents, a few steps.
+const RECIPE = `
+name = "places"
+[corpus]
+sources = ["documents"]
+held_out_percent = 20
+[tokeniser]
+vocab_size = 320
+[network]
+hidden_size = 32
+intermediate_size = 48
+layers = 2
+heads = 4
+key_value_heads = 2
+context = 256
+[base]
+steps = 20
+sequence_length = 48
+sequences = 4
+[evaluation]
+samples = 2
+[evaluation.gate]
+contaminated_share_max = 1.0
 `;
 
 // The running server and the fake behind it.
@@ -243,6 +271,19 @@ export class Pintle {
       "--data-class", "confidential", "--stage", "production", "--budget", "100", ...more, name,
     );
     return JSON.parse(await this.run("key", "create", "--use-case", name, "--json")).key;
+  }
+
+  // An own model to begin with: `places@1`.
+  async ownModel() {
+    await mkdir(join(this.home, "documents"));
+    for (const [index, place] of ["Harbour", "Bridge", "Garden", "Library", "Station", "Market"].entries()) {
+      const text = `# ${place}\n\nThe ${place} opens early and is kept by number ${index}. People like it in summer and \
+in winter, and many of them come back with their friends for the view.\n\n| Item | Value |\n|---|---|\n| Opening hours | \
+${6 + index}:00 to 18:00 |\n| Floor | ${index} |\n`;
+      await writeFile(join(this.home, "documents", `${place}.md`), text);
+    }
+    await writeFile(join(this.home, "recipe.toml"), RECIPE);
+    await this.run("model", "train", "recipe.toml");
   }
 
   // The row of the usage report for one use case, or undefined.

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { after, before, beforeEach, test } from "node:test";
 
-import OpenAI from "openai";
+import OpenAI, { toFile } from "openai";
 
 import { Pintle, until } from "./harness.mjs";
 
@@ -211,4 +211,39 @@ check("completions say who serves them", async () => {
     assert.equal(error.code, "endpoint_unsupported");
     return true;
   });
+});
+
+check("an own model is tuned from a file to a candidate version", async () => {
+  await pintle.ownModel();
+  const own = connect(await pintle.useCase("sdk-tuning"));
+  const chat = (n) => {
+    const messages = [
+      { role: "user", content: `Which shelf holds box ${n}?` },
+      { role: "assistant", content: `Shelf ${n % 40}.` },
+    ];
+    return JSON.stringify({ messages });
+  };
+  const text = Array.from({ length: 24 }, (_, n) => chat(n)).join("\n");
+  const file = await own.files.create({ file: await toFile(Buffer.from(text), "chats.jsonl"), purpose: "fine-tune" });
+  assert.equal(file.filename, "chats.jsonl");
+  assert.equal(await (await own.files.content(file.id)).text(), text);
+  const wish = { model: "places@1", training_file: file.id, hyperparameters: { n_epochs: 2 } };
+  const job = await own.fineTuning.jobs.create(wish);
+  const ended = await until("the end of the job", async () => {
+    const now = await own.fineTuning.jobs.retrieve(job.id);
+    return ["succeeded", "failed"].includes(now.status) && now;
+  });
+  assert.equal(ended.fine_tuned_model, "places@2", JSON.stringify(ended));
+  const steps = [];
+  for await (const event of own.fineTuning.jobs.listEvents(job.id, { limit: 3 })) {
+    if (event.type === "metrics") steps.push(event.data.step);
+  }
+  assert.deepEqual(steps, [...steps.keys()].map((n) => steps.length - n), "each step once, newest first");
+  const [checkpoint] = (await own.fineTuning.jobs.checkpoints.list(job.id)).data;
+  assert.equal(checkpoint.fine_tuned_model_checkpoint, "places@2");
+  const long = await own.fineTuning.jobs.create({ ...wish, hyperparameters: { n_epochs: 50, batch_size: 1 } });
+  assert.equal((await own.fineTuning.jobs.cancel(long.id)).status, "cancelled");
+  assert.equal((await own.files.delete(file.id)).deleted, true);
+  await assert.rejects(client.fineTuning.jobs.retrieve(job.id), OpenAI.NotFoundError);
+  assert.ok((await pintle.usageOf("sdk-tuning")).cost_nanos > 0);
 });

@@ -7,7 +7,7 @@ mod evaluation;
 
 use std::{collections::BTreeMap, error::Error};
 
-use pintle_core::{DataClass, Name, Timestamp};
+use pintle_core::{Amount, DataClass, Energy, Name, RequestId, Timestamp};
 use serde::Serialize;
 
 pub use evaluation::{
@@ -30,6 +30,40 @@ pub trait OwnModels: Send + Sync + 'static {
     /// the act; the store keeps `by` and `reason` beside the version.
     fn promote(&self, model: &Name, version: u32, by: &str, reason: &str)
     -> Soon<Result<(), OwnModelsError>>;
+
+    /// The tuning jobs of all use cases, newest first; none where nobody tunes.
+    fn tunings(&self) -> Vec<TuningRow> {
+        Vec::new()
+    }
+}
+
+/// A tuning job, as a row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TuningRow {
+    /// Its id, as the client knows it.
+    pub id: String,
+    /// Its ledger entry, once it has ended.
+    pub request: RequestId,
+    /// Whose.
+    pub use_case: Name,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// `queued`, `running` …
+    pub status: String,
+    /// Whether nothing more will come of it.
+    pub is_over: bool,
+    /// Why it failed, where it did.
+    pub fault: Option<String>,
+    /// The version that it began with: `handbook@1`.
+    pub base: String,
+    /// The version that came of it.
+    pub version: Option<String>,
+    /// What it cost; `None` before its end, and without a price.
+    pub cost: Option<Amount>,
+    /// Whether somebody said what its time costs.
+    pub is_priced: bool,
+    /// What it took from the socket so far.
+    pub energy: Option<Energy>,
 }
 
 /// Why own models could not be shown or changed.
@@ -134,8 +168,8 @@ pub struct VersionView {
     pub trained_tokens: u64,
     /// Seconds of computing.
     pub training_s: f64,
-    /// What the training took; `None` where nothing measured it.
-    pub energy_joules: Option<u64>,
+    /// What the training took from the socket; `None` where nobody knows.
+    pub energy: Option<Energy>,
     /// Why it may not be promoted, sentence by sentence; empty when its gate lets it pass.
     pub gate_failures: Vec<String>,
     /// SHA-256 of each file, by its name in the version's folder.

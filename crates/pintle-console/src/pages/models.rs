@@ -7,15 +7,18 @@ use super::{
     layout::{self, Here},
     parts, training,
     view::{self, View},
+    words,
 };
 use crate::{
-    ModelView, VersionRow, api,
+    ModelView, TuningRow, VersionRow, api,
     app::{App, Caller},
     problem::Problem,
 };
 
 /// So many candidates of a model are named here; its sheet has all.
 const CANDIDATES: usize = 3;
+/// So many tuning jobs are shown; the ledger has what all of them cost.
+const TUNINGS: usize = 50;
 
 /// `GET /console/models`.
 pub(crate) async fn show(
@@ -24,6 +27,7 @@ pub(crate) async fn show(
 ) -> Result<Markup, Problem> {
     let view = View::new(app, caller);
     let models = api::models::all(&view.app).await?;
+    let tunings = view.app.parts.process.own_models().map(|models| models.tunings()).unwrap_or_default();
     let is_training = models.iter().any(|model| model.training.is_some());
     let body = html! {
         header.page-head {
@@ -39,6 +43,7 @@ pub(crate) async fn show(
             }
         }
         @if models.is_empty() { (empty()) } @else { (table(&view, &models)) }
+        @if !tunings.is_empty() { (tuning_table(&view, &tunings)) }
     };
     Ok(layout::page(&view.app, &view.process, &view.caller, Here::Models, "Models", &body))
 }
@@ -70,6 +75,68 @@ fn table(view: &View, models: &[ModelView]) -> Markup {
                     } }
                     tbody { @for model in models { (row(view, model)) } }
                 }
+            }
+        }
+    }
+}
+
+/// The newest jobs that use cases gave through OpenAI's interface.
+fn tuning_table(view: &View, tunings: &[TuningRow]) -> Markup {
+    html! {
+        div.card.flush {
+            div.table-wrap tabindex="0" role="region" aria-label="Tuning jobs" {
+                table.cards {
+                    caption { "Tuning jobs of use cases" }
+                    thead { tr {
+                        th scope="col" { "Made" }
+                        th scope="col" { "Use case" }
+                        th scope="col" { "State" }
+                        th scope="col" { "From" }
+                        th scope="col" { "Version" }
+                        th.num scope="col" { "Cost" }
+                        th.num scope="col" { "Energy" }
+                    } }
+                    tbody { @for job in tunings.iter().take(TUNINGS) { (tuning_row(view, job)) } }
+                }
+            }
+        }
+    }
+}
+
+fn tuning_row(view: &View, job: &TuningRow) -> Markup {
+    let version = job.version.as_deref().and_then(|version| version.split_once('@'));
+    html! {
+        tr {
+            th scope="row" {
+                @if job.is_over {
+                    a href={ "/console/requests/" (job.request) } { (view.short_time(job.created_at.as_millisecond())) }
+                } @else { (view.short_time(job.created_at.as_millisecond())) }
+            }
+            td data-label="Use case" {
+                a href={ "/console/use-cases/" (job.use_case) } { (view.title_of(job.use_case.as_str())) }
+            }
+            td.wide data-label="State" {
+                (words::capital(&job.status.replace('_', " ")))
+                @if let Some(fault) = &job.fault { div.sub { (view::code_in(fault)) } }
+            }
+            td data-label="From" { span.mono { (job.base) } }
+            td data-label="Version" {
+                @match version {
+                    Some((model, number)) => {
+                        a.mono.nowrap href={ "/console/models/" (model) "/" (number) } { (model) "@" (number) }
+                    },
+                    None => { span.muted { "–" } },
+                }
+            }
+            td.num data-label="Cost" {
+                @match (job.cost, job.is_priced) {
+                    (Some(cost), _) => (view.money(cost)),
+                    (None, false) => { span.careful-text { "unpriced" } },
+                    (None, true) => { span.muted { "–" } },
+                }
+            }
+            td.num data-label="Energy" {
+                @match job.energy { Some(energy) => (energy), None => { span.muted { "–" } } }
             }
         }
     }

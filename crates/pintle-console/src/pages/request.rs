@@ -6,7 +6,7 @@ use axum::{
 };
 use maud::{Markup, html};
 use pintle_core::{Name, RequestId};
-use pintle_ledger::{EntryState, Outcome, RequestRecord};
+use pintle_ledger::{Dialect, EntryState, Outcome, RequestRecord};
 use pintle_registry::Owner;
 
 use super::{
@@ -58,9 +58,13 @@ pub(crate) async fn show(
             h2.sr id="facts" { "At a glance" }
             (facts(&view, &record))
         }
-        section.card aria-labelledby="life" {
-            h2 id="life" { "Its life, phase by phase" }
-            (request_life::timeline(&view, &record))
+        @if record.dialect == Dialect::OpenAiTuning {
+            (tuning(&record))
+        } @else {
+            section.card aria-labelledby="life" {
+                h2 id="life" { "Its life, phase by phase" }
+                (request_life::timeline(&view, &record))
+            }
         }
     };
     Ok(layout::page(&view.app, &view.process, &view.caller, Here::Requests, &title, &body))
@@ -68,6 +72,24 @@ pub(crate) async fn show(
 
 pub(crate) fn is_simulated(view: &View, record: &RequestRecord) -> bool {
     record.entry.is_some() && record.placement.as_ref().is_some_and(|name| view.is_simulated(name.as_str()))
+}
+
+/// A tuning job has no phases: it is one piece of work.
+fn tuning(record: &RequestRecord) -> Markup {
+    html! {
+        section.card aria-labelledby="tuning" {
+            h2 id="tuning" { "A tuning job" }
+            p {
+                "It was to make a new version of " code { (record.model) } ", on this machine, through OpenAI's fine-tuning \
+                 interface."
+                @if let Some(entry) = &record.entry {
+                    " It learnt from " (view::count_u64(entry.usage.input)) " tokens."
+                }
+            }
+            p.muted { "Versions, what they were made of and whether they may serve are on the page "
+                a href="/console/models" { "Models" } "." }
+        }
+    }
 }
 
 fn facts(view: &View, record: &RequestRecord) -> Markup {
@@ -83,6 +105,9 @@ fn facts(view: &View, record: &RequestRecord) -> Markup {
             } }
             div { dt { "Went to" } dd { (destination(record)) } }
             div { dt { "Cost" } dd { (cost(view, record)) } }
+            @if let Some(energy) = record.entry.as_ref().and_then(|entry| entry.energy) {
+                div { dt { "Energy" } dd { (energy) } }
+            }
             div { dt { "Took" } dd {
                 (view::duration(record.duration_us))
                 @if let Some(first) = record.first_byte_us { " · first piece after " (view::duration(first)) }
@@ -195,6 +220,13 @@ fn why(view: &View, record: &RequestRecord) -> Markup {
 fn meaning(record: &RequestRecord) -> &'static str {
     if record.entry.as_ref().is_some_and(|entry| entry.state == EntryState::Voided) {
         return "No provider did any work on it, and it cost nothing.";
+    }
+    if record.dialect == Dialect::OpenAiTuning {
+        return match (record.outcome, record.entry.is_some()) {
+            (Outcome::Cancelled, true) => "Somebody ended it. What was computed by then is paid for.",
+            (_, true) => "It did not come to its end. What was computed by then is paid for.",
+            (_, false) => "Nothing was computed, and it cost nothing.",
+        };
     }
     match (record.outcome, record.was_sent()) {
         (Outcome::Refused, false) if record.findings_total > 0 => {

@@ -97,6 +97,7 @@ fn admit(view: &View, record: &RequestRecord) -> Markup {
         Dialect::Tokenize => "to a tokeniser (text to tokens)",
         Dialect::Detokenize => "to a tokeniser (tokens to text)",
         Dialect::TokenizerInfo => "to a tokeniser (its settings)",
+        Dialect::OpenAiTuning => "OpenAI fine-tuning",
     };
     html! {
         p {

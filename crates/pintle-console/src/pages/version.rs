@@ -108,7 +108,8 @@ fn page(view: &View, model: &ModelView, version: &VersionView, refused: Option<&
                 p.careful-text { (icons::warn()) " The report of its evaluation cannot be read." } } },
         }
         (curves(version))
-        (report::corpus(version.corpus.as_ref()))
+        // What was tuned from another version learnt conversations; the documents are its base's.
+        @if version.corpus.is_some() || version.base.is_none() { (report::corpus(version.corpus.as_ref())) }
         (origin(version))
     };
     layout::page(&view.app, &view.process, &view.caller, Here::Models, &title, &body)
@@ -239,8 +240,8 @@ fn curves(version: &VersionView) -> Markup {
             h2 id="training" { "Training" }
             p { (figures::large(version.trained_tokens)) " tokens in " (figures::seconds(version.training_s))
                 " of computing, in the order that seed " (version.seed) " gives. Energy: "
-                @match version.energy_joules {
-                    Some(joules) => { (view::count_u64(joules)) " J, measured." },
+                @match version.energy {
+                    Some(energy) => { (energy) "." },
                     None => "unknown, since nothing on this machine measured it.",
                 }
             }

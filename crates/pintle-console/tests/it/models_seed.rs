@@ -10,9 +10,9 @@ use pintle_console::{
     ContaminatedView, ContaminationView, CorpusView, CriterionView, Curve, CurvePoint, EvaluationView,
     GeneralView, HeldOutView, KindScoresView, LeakView, LeaksView, LeftDocumentView, LeftView, ModelView,
     OwnModels, OwnModelsError, PromotionView, QuestionsView, SampleView, ScoresView, ShareView, SharedView,
-    Soon, TrainingStage, TrainingView, VersionRow, VersionView, WorstAnswerView,
+    Soon, TrainingStage, TrainingView, TuningRow, VersionRow, VersionView, WorstAnswerView,
 };
-use pintle_core::{DataClass, Name, Timestamp};
+use pintle_core::{Amount, DataClass, Energy, EnergyMethod, Name, Timestamp};
 
 /// Keeps models in memory as the store keeps them in files.
 pub(crate) struct Models(Mutex<Vec<ModelView>>);
@@ -354,7 +354,7 @@ fn version(model: &ModelView, row: &VersionRow) -> VersionView {
         parameters: row.parameters,
         trained_tokens: 9_830_400,
         training_s: 642.7,
-        energy_joules: None,
+        energy: None,
         gate_failures: row.gate_failures.clone(),
         files_sha256: (3..).zip(files).map(|(n, name)| (name.to_owned(), hash(n))).collect(),
         // The reports of the third cannot be read any more.
@@ -377,6 +377,36 @@ impl Models {
 }
 
 impl OwnModels for Models {
+    fn tunings(&self) -> Vec<TuningRow> {
+        if self.0.lock().unwrap().is_empty() {
+            return Vec::new();
+        }
+        let row = TuningRow {
+            id: "ftjob-019ab5f1a0007000800000000000a001".into(),
+            request: "req_019ab5f1a0007000800000000000a001".parse().unwrap(),
+            use_case: "customer-replies".parse().unwrap(),
+            created_at: "2026-11-24T13:00:00Z".parse().unwrap(),
+            status: "succeeded".into(),
+            is_over: false,
+            fault: None,
+            base: "handbook@2".into(),
+            version: Some("handbook@4".into()),
+            cost: Some(Amount::from_nanos(12_000_000)),
+            is_priced: true,
+            energy: Some(Energy { milliwatt_hours: 1_250, method: EnergyMethod::Estimated }),
+        };
+        let failed = TuningRow {
+            status: "failed".into(),
+            fault: Some("The training file cannot be used: line 3: it is not.".into()),
+            version: None,
+            cost: None,
+            is_priced: false,
+            energy: None,
+            ..row.clone()
+        };
+        vec![row, failed]
+    }
+
     fn list(&self) -> Soon<Result<Vec<ModelView>, OwnModelsError>> {
         let models = self.0.lock().unwrap().clone();
         Box::pin(async move { Ok(models) })

@@ -9,7 +9,10 @@ use hyper_util::{
 };
 use pintle_core::{Amount, Clock, DataClass, ManualClock, Name, Pricing, Stage, Timestamp, Zone};
 use pintle_db::Database;
-use pintle_gateway::{Gateway, GatewayParts, Limits, Settings, Unpriced, router};
+use pintle_gateway::{
+    Gateway, GatewayParts, Limits, Settings, Unpriced, router,
+    tuning::{self, TuningDesk},
+};
 use pintle_guard::{Dictionary, Guard, GuardConfig};
 use pintle_ledger::{Ledger, LedgerSettings, RequestFilter, RequestRecord, Scope};
 use pintle_policy::{PolicyEngine, default_sources};
@@ -32,6 +35,8 @@ pub(crate) struct Setup {
     pub(crate) transformations: Vec<&'static str>,
     pub(crate) stage: Stage,
     pub(crate) objective: &'static str,
+    /// Serves files and tuning jobs too.
+    pub(crate) desk: Option<Arc<dyn TuningDesk>>,
 }
 
 impl Setup {
@@ -43,6 +48,7 @@ impl Setup {
             transformations: Vec::new(),
             stage: Stage::Production,
             objective: "cost",
+            desk: None,
         }
     }
 }
@@ -142,7 +148,11 @@ impl Fixture {
         let parts = GatewayParts { registry: Arc::clone(&registry), ledger: ledger.clone(), clock: shared };
         let gateway =
             Gateway::new(parts, gateway_settings(&organisation, setup.placements, setup.limits)).unwrap();
-        let addr = serve(router(Arc::clone(&gateway))).await;
+        let mut app = router(Arc::clone(&gateway));
+        if let Some(desk) = setup.desk {
+            app = app.merge(tuning::router(Arc::clone(&gateway), desk));
+        }
+        let addr = serve(app).await;
         Fixture {
             gateway,
             registry,

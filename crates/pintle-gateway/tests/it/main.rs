@@ -23,3 +23,4 @@ mod own_models;
 mod refusal;
 mod streams;
 mod tokeniser;
+mod tuning;

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use pintle_core::{
-    Amount, Clock, DataClass, ManualClock, Name, PriceCard, RequestId, TokenUsage, UsageSource, Zone,
+    Amount, Clock, DataClass, Energy, EnergyMethod, ManualClock, Name, PriceCard, RequestId, TokenUsage,
+    UsageSource, Zone,
 };
 use pintle_db::Database;
 use pintle_ledger::{
-    Dialect, Dispatched, EntryState, Ledger, LedgerSettings, Outcome, Recovery, RequestFilter, RequestRecord,
-    ReserveError, Scope, Settlement, UsageBy,
+    Dialect, Dispatched, EntryState, JobCost, Ledger, LedgerSettings, Outcome, Recovery, RequestFilter,
+    RequestRecord, ReserveError, Scope, Settlement, UsageBy,
 };
 use tempfile::TempDir;
 
@@ -316,4 +317,29 @@ async fn i2_a_request_over_midnight_counts_in_the_month_that_held_it() {
     drop(ledger);
     let (ledger, _) = open(&folder, &clock).await;
     assert_eq!(state(&ledger, &Scope::Organisation), (5_000, 0), "the same after a restart");
+}
+
+#[tokio::test]
+async fn a_job_is_held_for_as_long_as_it_takes_and_posted_once_with_its_energy() {
+    let (folder, clock) = (tempfile::tempdir().unwrap(), clock());
+    let (ledger, _) = open(&folder, &clock).await;
+    ledger.set_budget(Scope::UseCase(replies()), Some(Amount::from_nanos(10_000))).await.unwrap();
+    let hold = ledger.hold(&replies(), Amount::from_nanos(9_000)).unwrap();
+    let record = record(&clock);
+    let id = record.id;
+    let energy = Some(Energy { milliwatt_hours: 42, method: EnergyMethod::Estimated });
+    let cost = JobCost { cost: Some(Amount::from_nanos(1_500)), tokens: 700, energy };
+    hold.post(record, cost).unwrap();
+    assert_eq!(state(&ledger, &Scope::UseCase(replies())), (1_500, 0), "the rest returns");
+    // Work whose money could not be held again is posted beyond the budget, and shown.
+    let late = self::record(&clock);
+    let late_id = late.id;
+    let beyond = JobCost { cost: Some(Amount::from_nanos(20_000)), ..cost };
+    ledger.hold_nothing(&replies()).unwrap().post(late, beyond).unwrap();
+    assert_eq!(state(&ledger, &Scope::UseCase(replies())), (21_500, 0));
+    let (killed, _) = open(&kill(&folder, ledger, Vec::new()), &clock).await;
+    let entry = killed.request(id).await.unwrap().unwrap().entry.unwrap();
+    assert_eq!((entry.state, entry.energy, entry.usage.input), (EntryState::Posted, energy, 700));
+    let late = killed.request(late_id).await.unwrap().unwrap().entry.unwrap();
+    assert_eq!(late.overage(), Some(Amount::from_nanos(20_000)));
 }

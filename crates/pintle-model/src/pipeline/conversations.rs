@@ -8,7 +8,7 @@ use std::{
 
 use pintle_core::DataClass;
 use pintle_guard::Guard;
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 
 use crate::{
     Example, ModelError,
@@ -16,24 +16,38 @@ use crate::{
     tokenise::{ChatTurn, Role, Tokeniser},
 };
 
-const LINE_BYTES_MAX: u64 = 4 << 20;
-const LINES_MAX: usize = 2_000_000;
+/// The longest line of a file of conversations.
+pub(crate) const LINE_BYTES_MAX: u64 = 4 << 20;
+/// The most lines of a file of conversations.
+pub(crate) const LINES_MAX: usize = 2_000_000;
 
 /// A line of a chat file.
 #[derive(Deserialize)]
 struct Line {
     messages: Vec<Message>,
+    #[serde(default)]
+    tools: Option<IgnoredAny>,
+    #[serde(default)]
+    functions: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
 struct Message {
     role: String,
-    content: Content,
+    #[serde(default)]
+    content: Option<Content>,
+    /// 0 asks for an answer not to be learnt.
+    #[serde(default)]
+    weight: Option<f64>,
+    #[serde(default)]
+    tool_calls: Option<IgnoredAny>,
+    #[serde(default)]
+    function_call: Option<IgnoredAny>,
 }
 
 /// OpenAI's two forms of a text.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "`content` must be a text, or a list of parts of type `text`")]
 enum Content {
     Text(String),
     Parts(Vec<Part>),
@@ -55,17 +69,31 @@ pub(crate) struct Conversations {
 /// Reads OpenAI's chat format, one conversation a line.
 pub(crate) fn read_chats(path: &Path) -> Result<Vec<Vec<ChatTurn>>, ModelError> {
     let mut chats = Vec::new();
-    each_line(path, |line| {
-        let line: Line = serde_json::from_str(line).map_err(|error| error.to_string())?;
-        let turns: Vec<ChatTurn> = line.messages.into_iter().map(turn).collect::<Result<_, String>>()?;
-        match turns.last() {
-            Some(last) if last.role == Role::Assistant => chats.push(turns),
-            Some(_) => return Err("the conversation does not end with an answer of the assistant".into()),
-            None => return Err("the conversation has no messages".into()),
-        }
+    each_line(path, |_, line| {
+        chats.push(chat(line)?);
         Ok(())
     })?;
     Ok(chats)
+}
+
+/// Turns of a conversation to learn from, at most.
+const TURNS_MAX: usize = 256;
+
+/// One line of OpenAI's chat format. What could not be learnt as it is meant is refused, not left out.
+pub(crate) fn chat(line: &str) -> Result<Vec<ChatTurn>, String> {
+    let line: Line = serde_json::from_str(line).map_err(|error| error.to_string())?;
+    if line.tools.is_some() || line.functions.is_some() {
+        return Err("calls of tools cannot be learnt; hint: leave `tools` and `functions` out".into());
+    }
+    if line.messages.len() > TURNS_MAX {
+        return Err(format!("the conversation has more than {TURNS_MAX} messages"));
+    }
+    let turns: Vec<ChatTurn> = line.messages.into_iter().map(turn).collect::<Result<_, String>>()?;
+    match turns.last() {
+        Some(last) if last.role == Role::Assistant => Ok(turns),
+        Some(_) => Err("the conversation does not end with an answer of the assistant".into()),
+        None => Err("the conversation has no messages".into()),
+    }
 }
 
 fn turn(message: Message) -> Result<ChatTurn, String> {
@@ -80,9 +108,18 @@ fn turn(message: Message) -> Result<ChatTurn, String> {
             ));
         }
     };
+    if message.tool_calls.is_some() || message.function_call.is_some() {
+        return Err("calls of tools cannot be learnt; hint: leave such conversations out".into());
+    }
+    if message.weight.is_some_and(|weight| weight <= 0.0) {
+        return Err(
+            "an answer with `weight` 0 would be learnt all the same; hint: leave the answer out".into()
+        );
+    }
     let content = match message.content {
-        Content::Text(text) => text,
-        Content::Parts(parts) => parts.into_iter().map(|part| part.text).collect(),
+        Some(Content::Text(text)) => text,
+        Some(Content::Parts(parts)) => parts.into_iter().map(|part| part.text).collect(),
+        None => return Err(format!("a message of the role `{}` has no `content`", role.as_str())),
     };
     Ok(ChatTurn { role, content })
 }
@@ -154,7 +191,7 @@ struct QuestionLine {
 /// Reads held-out questions. The value that a right answer must hold is the answer itself where it is not given.
 pub(crate) fn read_questions(path: &Path) -> Result<Vec<Question>, ModelError> {
     let mut questions = Vec::new();
-    each_line(path, |line| {
+    each_line(path, |_, line| {
         let line: QuestionLine = serde_json::from_str(line).map_err(|error| error.to_string())?;
         questions.push(Question {
             question: line.question,
@@ -167,8 +204,11 @@ pub(crate) fn read_questions(path: &Path) -> Result<Vec<Question>, ModelError> {
     Ok(questions)
 }
 
-/// Gives each line that is not empty; an error names the file and the line.
-fn each_line(path: &Path, mut take: impl FnMut(&str) -> Result<(), String>) -> Result<(), ModelError> {
+/// Gives each line that is not empty, with its number; an error names the file and the line.
+pub(crate) fn each_line(
+    path: &Path,
+    mut take: impl FnMut(usize, &str) -> Result<(), String>,
+) -> Result<(), ModelError> {
     let mut reader = BufReader::new(File::open(path).map_err(ModelError::io(path))?);
     let broken = |number: usize, why: String| ModelError::Broken {
         path: path.to_path_buf(),
@@ -187,7 +227,7 @@ fn each_line(path: &Path, mut take: impl FnMut(&str) -> Result<(), String>) -> R
         }
         let text = std::str::from_utf8(&line).map_err(|_| broken(number, "it is not UTF-8".into()))?;
         if !text.trim().is_empty() {
-            take(text).map_err(|why| broken(number, why))?;
+            take(number, text).map_err(|why| broken(number, why))?;
         }
     }
     Err(broken(LINES_MAX, "the file goes on for too long".into()))
@@ -222,6 +262,13 @@ mod tests {
             ("{\"messages\":[]}\n", "no messages"),
             ("\n{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}\n", "line 2"),
             ("{\"messages\":[{\"role\":\"wizard\",\"content\":\"x\"}]}\n", "wizard"),
+            ("{\"messages\":[{\"role\":\"assistant\",\"content\":null}]}\n", "has no `content`"),
+            (
+                "{\"messages\":[{\"role\":\"assistant\",\"content\":[{\"type\":\"image_url\"}]}]}\n",
+                "type `text`",
+            ),
+            ("{\"messages\":[{\"role\":\"assistant\",\"content\":\"x\",\"weight\":0}]}\n", "`weight` 0"),
+            ("{\"messages\":[{\"role\":\"assistant\",\"content\":\"x\"}],\"tools\":[]}\n", "tools"),
             ("nonsense\n", "line 1"),
         ] {
             let error = read_chats(write(text).path()).unwrap_err().to_string();

@@ -6,6 +6,7 @@
 
 mod card;
 mod conversations;
+mod fine_tune;
 mod progress;
 mod sample;
 mod subject;
@@ -32,6 +33,10 @@ use crate::{
     tokenise::{ChatTurn, Role, Tokeniser, TokeniserRecipe},
     train::{Machine, Progress, Run, Trained},
     tune::{Adapter, save_adapter},
+};
+pub use fine_tune::{
+    ChatFault, ChatLine, FineTune, FineTuneNews, FineTuneOutcome, FineTunePlan, Foundation, METRICS_FILE,
+    Workload, check_chat,
 };
 pub use progress::{Activity, Report, Sample};
 use sample::{Tried, sample};
@@ -244,6 +249,7 @@ impl Pipeline<'_> {
             parameters: shape.layout.weights as u64,
             trained_tokens,
             training_s: seconds,
+            energy: None,
             gate_failures: failed.map(|criterion| criterion.sentence.clone()).collect(),
             files_sha256: BTreeMap::new(),
         };

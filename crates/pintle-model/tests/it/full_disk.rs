@@ -84,6 +84,7 @@ fn manifest() -> Manifest {
         parameters: 1,
         trained_tokens: 1,
         training_s: 1.0,
+        energy: None,
         gate_failures: Vec::new(),
         files_sha256: std::collections::BTreeMap::new(),
     }

@@ -116,6 +116,15 @@ pub(crate) enum Command {
     /// Policies: test, list and export them
     #[command(subcommand, after_help = "Example:\n  pintle policy test decisions.toml")]
     Policy(PolicyCommand),
+    /// The process that carries out one tuning job; the server starts it
+    #[command(hide = true)]
+    TuneWorker {
+        /// The job's folder
+        job: PathBuf,
+        /// With the demonstration's configuration
+        #[arg(long)]
+        demo: bool,
+    },
     /// Print a completion script for a shell
     #[command(
         after_help = "Example:\n  pintle completions bash > ~/.local/share/bash-completion/completions/pintle"

@@ -91,6 +91,11 @@ fn run(cli: Cli, output: &Output) -> Result<ExitCode, CliError> {
         Command::Policy(command) => policy::run(command, inputs, output)?,
         Command::Model(command) => model::run(command, &inputs, output)?,
         Command::Demo(command) => model::run_demo(&command, &inputs, output)?,
+        Command::TuneWorker { job, demo } => {
+            inputs.flags.demo = demo;
+            crate::serve::start_log();
+            crate::tuning::worker::run(&job, &inputs)?;
+        }
         Command::Completions { shell } => completions::run(shell, output)?,
         Command::Doctor => block_on(doctor::run(&inputs, output))?,
         Command::Status => block_on(status::run(&client(&data)?, output))?,

@@ -12,7 +12,7 @@ use pintle_policy::{PolicyEngine, PolicySource, default_sources};
 use pintle_registry::Organisation;
 
 use super::{
-    ConfigSource, LoadedConfig, ServerConfig, explain,
+    ConfigSource, LoadedConfig, ServerConfig, TuningConfig, explain,
     files::{self, plain_reason},
     parse::{Parsed, cut},
     placements,
@@ -41,6 +41,7 @@ pub(crate) fn check(
     let organisation_budget = budget(&mut parsed);
     let server = server(&mut parsed, inputs, is_demo);
     limits(&mut parsed);
+    let tuning = tuning(&mut parsed);
     let (scanner, mut watched) = words::check(&mut parsed, folder);
     let policy = policy(&mut parsed, folder, &mut watched);
     let (placements, owns) = placements::check(&mut parsed, inputs, folder, &mut watched);
@@ -59,6 +60,7 @@ pub(crate) fn check(
         && placements.len() == parsed.config.placement.len();
     match (is_sound, organisation, server, scanner, policy) {
         (true, Some(organisation), Some(server), Some(scanner), Some(engine)) => Ok(LoadedConfig {
+            tuning,
             organisation,
             organisation_budget,
             server,
@@ -218,6 +220,31 @@ fn limits(parsed: &mut Parsed) {
             parsed.error_at(&join("limits", key), &fault);
         }
     }
+}
+
+/// What tuning costs, and what a core takes.
+fn tuning(parsed: &mut Parsed) -> TuningConfig {
+    let section = parsed.config.models.clone();
+    let path = "models.training_price_per_hour";
+    let price_per_hour = match section.training_price_per_hour.as_deref() {
+        None | Some("unpriced") => None,
+        Some(text) => match text.parse::<Amount>() {
+            Ok(amount) if amount >= Amount::ZERO => Some(amount),
+            _ => {
+                let message = format!("`{}` is not the price of an hour", cut(text));
+                let hint =
+                    "use a decimal from 0 upwards in quotes, such as \"0.04\", or \"unpriced\"".to_owned();
+                parsed.error_at(path, &Fault::BadValue { message, hint });
+                None
+            }
+        },
+    };
+    if !(0.1..=1_000.0).contains(&section.watts_per_core) {
+        let message = format!("`{}` is not what a core takes", section.watts_per_core);
+        let hint = "use watts from 0.1 to 1000".to_owned();
+        parsed.error_at("models.watts_per_core", &Fault::BadValue { message, hint });
+    }
+    TuningConfig { price_per_hour, watts_per_core: section.watts_per_core }
 }
 
 /// The policies, compiled: the organisation's own, or the built-in ones.

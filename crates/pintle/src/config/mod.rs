@@ -61,6 +61,15 @@ pub(crate) struct ServerConfig {
     pub(crate) public_url: String,
 }
 
+/// What tuning costs, and what it takes from the socket.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct TuningConfig {
+    /// Of processor time; `None` when nobody has said (I4).
+    pub(crate) price_per_hour: Option<Amount>,
+    /// Of one busy core, where nothing measures it.
+    pub(crate) watts_per_core: f64,
+}
+
 /// Which text was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ConfigSource {
@@ -92,6 +101,8 @@ pub(crate) struct LoadedConfig {
     pub(crate) data_folder: PathBuf,
     /// What one request, one key and the whole server may use.
     pub(crate) limits: Limits,
+    /// What tuning costs, and what it takes from the socket.
+    pub(crate) tuning: TuningConfig,
     /// The guard, made.
     pub(crate) scanner: Arc<Guard>,
     /// The policies, compiled: the organisation's own, or the built-in ones.

@@ -300,6 +300,7 @@ fn wanted_words(wanted: &str) -> String {
         "u8" | "u16" | "u32" | "u64" | "usize" => {
             "a whole number, not negative and without quotes".to_owned()
         }
+        "f64" => "a number, without quotes".to_owned(),
         "a string" | "a borrowed string" | "string or table" => "a text in quotes".to_owned(),
         "a sequence" => "a list in brackets: [ … ]".to_owned(),
         "a map" => "a table".to_owned(),

@@ -25,6 +25,8 @@ pub(crate) struct Config {
     pub(crate) guard: GuardSection,
     /// The organisation's own rules.
     pub(crate) policy: PolicySection,
+    /// Own models, and their tuning through OpenAI's interface.
+    pub(crate) models: ModelsSection,
     /// The deployments of models that requests may go to; one `[[placement]]` table each.
     pub(crate) placement: Vec<PlacementConfig>,
 }
@@ -153,6 +155,28 @@ pub(crate) struct PolicySection {
     /// A folder of `*.cedar` files, relative to this file's folder. Without it the built-in policies apply.
     pub(crate) folder: Option<String>,
 }
+
+/// Own models, and their tuning through OpenAI's interface.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ModelsSection {
+    /// What an hour of processor time costs in tuning, as a decimal in quotes. Without it, or with "unpriced", nobody
+    /// has said: `limits.unpriced` then says whether models are tuned.
+    #[serde(deserialize_with = "decimal")]
+    pub(crate) training_price_per_hour: Option<String>,
+    /// What one busy core takes, in watts, where the machine's own meter cannot be read. From 0.1 to 1000.
+    #[schemars(range(min = 0.1, max = 1000.0))]
+    pub(crate) watts_per_core: f64,
+}
+
+impl Default for ModelsSection {
+    fn default() -> Self {
+        ModelsSection { training_price_per_hour: None, watts_per_core: WATTS_PER_CORE }
+    }
+}
+
+/// Between what current processors for servers are rated at: 360 W over 96 cores is 3.75, 350 W over 56 is 6.25.
+const WATTS_PER_CORE: f64 = 5.0;
 
 /// How to speak to an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

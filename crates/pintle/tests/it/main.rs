@@ -13,3 +13,4 @@ mod model;
 mod policy;
 mod server;
 mod support;
+mod tuning;

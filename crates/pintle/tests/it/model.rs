@@ -21,7 +21,7 @@ use crate::{
 
 const KILLS: u64 = 20;
 
-fn recipe(sandbox: &Sandbox, steps: u64, seed: u64) {
+pub(crate) fn recipe(sandbox: &Sandbox, steps: u64, seed: u64) {
     for (index, place) in ["Harbour", "Bridge", "Garden", "Library", "Station", "Market"].iter().enumerate() {
         let text = format!(
             "# {place}\n\nThe {place} opens early and is kept by number {index}. People like it in summer and in \
@@ -41,7 +41,7 @@ fn recipe(sandbox: &Sandbox, steps: u64, seed: u64) {
     sandbox.write("recipe.toml", &text);
 }
 
-fn train(sandbox: &Sandbox, data: &str) -> Child {
+pub(crate) fn train(sandbox: &Sandbox, data: &str) -> Child {
     Command::new(env!("CARGO_BIN_EXE_pintle"))
         .args(["model", "train", "recipe.toml", "--data", data])
         .env_clear()
