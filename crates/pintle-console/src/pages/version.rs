@@ -245,8 +245,10 @@ fn curves(version: &VersionView) -> Markup {
                     None => "unknown, since nothing on this machine measured it.",
                 }
             }
-            h3 { "Learning from the documents" }
-            (curve::curve("base-curve", "Learning from the documents", &version.base_curve, 0))
+            @if version.base.is_none() || !version.base_curve.points().is_empty() {
+                h3 { "Learning from the documents" }
+                (curve::curve("base-curve", "Learning from the documents", &version.base_curve, 0))
+            }
             @if !version.tune_curve.points().is_empty() {
                 h3.further { "Learning to answer" }
                 (curve::curve("tune-curve", "Learning to answer", &version.tune_curve, 0))

@@ -337,7 +337,8 @@ async fn a_job_is_held_for_as_long_as_it_takes_and_posted_once_with_its_energy()
     let beyond = JobCost { cost: Some(Amount::from_nanos(20_000)), ..cost };
     ledger.hold_nothing(&replies()).unwrap().post(late, beyond).unwrap();
     assert_eq!(state(&ledger, &Scope::UseCase(replies())), (21_500, 0));
-    let (killed, _) = open(&kill(&folder, ledger, Vec::new()), &clock).await;
+    let left = kill(&folder, ledger, Vec::new());
+    let (killed, _) = open(&left, &clock).await;
     let entry = killed.request(id).await.unwrap().unwrap().entry.unwrap();
     assert_eq!((entry.state, entry.energy, entry.usage.input), (EntryState::Posted, energy, 700));
     let late = killed.request(late_id).await.unwrap().unwrap().entry.unwrap();

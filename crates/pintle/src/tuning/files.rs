@@ -330,7 +330,7 @@ mod tests {
         let whole = [&line[..], b"\n\n", &line[..]].concat();
         for at in 0..whole.len() {
             let (one, other) = whole.split_at(at);
-            assert_eq!(check(&[one, other]), Ok((2, DataClass::Public)));
+            assert_eq!(check(&[one, other]), Ok((2, DataClass::Internal)));
         }
         assert!(check(&[&line[..], b"\n{}\n"]).unwrap_err().starts_with("Line 2 of the file"));
         assert!(check(&[&line[..], b"\n\xff\n"]).unwrap_err().contains("not UTF-8"));

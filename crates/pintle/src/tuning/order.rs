@@ -21,7 +21,10 @@ use super::{
 const WAITING_MAX: usize = 32;
 /// Ended jobs of a use case that are kept; older ones go. What they cost stays in the ledger.
 const KEPT_MAX: usize = 1_000;
-const EPOCHS: u32 = 3;
+const EPOCHS: u64 = 3;
+/// Few conversations are learnt more often: until so many steps are made.
+const STEPS_WANTED: u64 = 100;
+const EPOCHS_MAX: u64 = 25;
 const BATCH_MAX: u64 = 16;
 const THREADS_MAX: usize = 64;
 
@@ -165,7 +168,9 @@ fn plan(
     training: &Meta,
 ) -> Result<FineTunePlan, DeskError> {
     let wish = &order.wish;
-    let batch = (training.conversations / 8).clamp(1, BATCH_MAX);
+    let method = if wish.is_full { TuneMethod::Full } else { TuneMethod::Lora };
+    let batch = wish.batch_size.map_or((training.conversations / 8).clamp(1, BATCH_MAX), u64::from);
+    let epochs = (STEPS_WANTED * batch).div_ceil(training.conversations.max(1)).clamp(EPOCHS, EPOCHS_MAX);
     let multiplier = wish.learning_rate_multiplier.unwrap_or(1.0);
     // Of the request's own randomness.
     let drawn = order.request.as_uuid().as_u128() & 0x7FFF_FFFF;
@@ -175,10 +180,10 @@ fn plan(
         job: id.to_string(),
         use_case: order.use_case.clone(),
         seed: wish.seed.unwrap_or(u64::try_from(drawn).unwrap_or(1)),
-        method: if wish.is_full { TuneMethod::Full } else { TuneMethod::Lora },
-        epochs: wish.n_epochs.unwrap_or(EPOCHS),
-        batch_size: wish.batch_size.unwrap_or(u32::try_from(batch).unwrap_or(1)),
-        learning_rate: base.learning_rate * multiplier,
+        method,
+        epochs: wish.n_epochs.unwrap_or(u32::try_from(epochs).unwrap_or(1)),
+        batch_size: u32::try_from(batch).unwrap_or(1),
+        learning_rate: base.rate(method, multiplier),
         learning_rate_multiplier: multiplier,
         threads: std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(THREADS_MAX),
         accepts: order.accepts,

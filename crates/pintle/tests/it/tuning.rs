@@ -311,6 +311,43 @@ async fn i3_a_server_killed_in_the_middle_of_a_job_ends_it_with_the_same_version
     assert_eq!((held, posted), (0, sum), "each job is posted once");
 }
 
+/// The training process of this house.
+fn worker(house: &House) -> Option<rustix::process::Pid> {
+    let folder = house.sandbox.path("data").display().to_string();
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let pid = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok()).find(|pid| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line);
+        line.contains("tune-worker") && line.contains(&folder)
+    });
+    pid.and_then(rustix::process::Pid::from_raw)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_training_process_that_dies_takes_neither_the_server_nor_the_job_along() {
+    let house = House::new(PRICED).await;
+    let file = house.file(&chats(40)).await;
+    let wish = json!({ "hyperparameters": { "n_epochs": 20, "batch_size": 2 } });
+    let job = house.order(&file, wish).await.json();
+    let path = format!("/v1/fine_tuning/jobs/{}", job["id"].as_str().unwrap());
+    house.until_step(&path, 20).await;
+    let pid = worker(&house).expect("it runs");
+    assert_eq!(rustix::process::getpriority_process(Some(pid)).unwrap(), 19, "serving goes first");
+    let environment = std::fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).unwrap();
+    assert!(environment.is_empty(), "it is told no secrets");
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    let job = house.until(&path, is_over).await;
+    assert_eq!(
+        (&job["status"], &job["fine_tuned_model"]),
+        (&json!("succeeded"), &json!("places@2")),
+        "{job:#}"
+    );
+    let events = house.get(&format!("{path}/events?limit=1000")).await;
+    let is_told =
+        |event: &Value| event["level"] == "warn" && event["message"].as_str().unwrap().contains("signal: 9");
+    assert!(events["data"].as_array().unwrap().iter().any(is_told), "{events:#}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn jobs_are_cancelled_paused_and_gone_on_with() {
     let mut house = House::new(PRICED).await;

@@ -192,7 +192,7 @@ mod tests {
     fn a_line_is_bounded_scanned_and_never_repeated() {
         let guard = Guard::new(&GuardConfig::default()).unwrap();
         let checked = check_chat(&line("Is it open?"), &guard, DataClass::Internal).unwrap();
-        assert_eq!(checked, ChatLine { tokens_max: 15 + 48, class: DataClass::Public });
+        assert_eq!(checked, ChatLine { tokens_max: 15 + 48, class: DataClass::Internal });
         let fault = check_chat(&line("Pay DE89370400440532013000"), &guard, DataClass::Internal).unwrap_err();
         assert_eq!(fault, ChatFault::AboveClass { kind: "iban".into(), class: DataClass::Confidential });
         assert!(check_chat(&line("Pay DE89370400440532013000"), &guard, DataClass::Confidential).is_ok());

