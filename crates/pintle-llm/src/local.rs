@@ -10,12 +10,18 @@ use bytes::Bytes;
 use pintle_core::DataClass;
 use serde_json::Value;
 
-use crate::{ChatRequest, ErrorBody};
+use crate::{ChatRequest, Endpoint, ErrorBody};
 
 /// One version of a model, ready to answer.
 pub trait LocalModel: Send + Sync + std::fmt::Debug {
     /// The class of what it was trained on.
     fn trained_on(&self) -> DataClass;
+
+    /// What it can be asked at all; what it refuses of that, it says itself.
+    fn offers(&self, endpoint: Endpoint) -> bool {
+        let _ = endpoint;
+        true
+    }
 
     /// Begins an answer to a chat completion. Must not block: the work is done elsewhere and its result is fetched
     /// from the body.

@@ -112,10 +112,11 @@ impl Connector {
         Ok(Connector::Http(Box::new(HttpTarget { client, chat, embeddings, headers, protocol, timeouts })))
     }
 
-    /// Whether the placement can be asked for this. What a model within the process cannot do, it says itself.
+    /// Whether the placement can be asked for this.
     pub(crate) fn offers(&self, endpoint: Endpoint) -> bool {
         match (self, endpoint) {
-            (_, Endpoint::Chat) | (Connector::Local(_), _) => true,
+            (Connector::Local(model), _) => model.offers(endpoint),
+            (_, Endpoint::Chat) => true,
             (Connector::Http(http), Endpoint::Embeddings) => http.embeddings.is_some(),
             (Connector::Http(_) | Connector::Simulated, _) => false,
         }

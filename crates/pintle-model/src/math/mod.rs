@@ -8,6 +8,8 @@ mod activation;
 mod attend_cached;
 mod attention;
 mod exp;
+#[cfg(test)]
+mod gradients;
 mod log_sum;
 mod loss;
 mod matmul;

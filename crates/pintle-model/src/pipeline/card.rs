@@ -15,6 +15,7 @@ pub(super) fn text(
         .iter()
         .map(|(part, hash)| format!("| SHA-256 of the {part} | `{hash}` |\n"))
         .collect();
+    let energy = manifest.energy.map_or_else(|| "unknown".to_owned(), |energy| energy.to_string());
     let description =
         if recipe.description.is_empty() { String::new() } else { format!("{}\n\n", recipe.description) };
     format!(
@@ -25,7 +26,7 @@ pub(super) fn text(
          | | |\n|---|---|\n\
          | made | {made} |\n| parameters | {parameters} |\n| class of what it learnt | {class} |\n\
          | licences of what it learnt | {licences} |\n| seed | {seed} |\n| tokens read in training | {tokens} |\n\
-         | computing time | {seconds:.0} s |\n| energy | unknown: not measured on this machine |\n{hashes}\n\
+         | computing time | {seconds:.0} s |\n| energy | {energy} |\n{hashes}\n\
          {corpus}\n{evaluation}\n## Recipe\n\n```toml\n{recipe_text}\n```\n",
         name = recipe.name,
         pintle = manifest.pintle,

@@ -17,7 +17,7 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
-use pintle_core::{DataClass, Timestamp};
+use pintle_core::{DataClass, Energy, Timestamp};
 use pintle_guard::Guard;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -131,6 +131,8 @@ pub struct Pipeline<'a> {
     pub pintle: &'a str,
     /// When the version is finished.
     pub now: &'a dyn Fn() -> Timestamp,
+    /// What it took by then, where somebody measures it.
+    pub energy: &'a dyn Fn() -> Option<Energy>,
 }
 
 /// What training begins with.
@@ -249,7 +251,7 @@ impl Pipeline<'_> {
             parameters: shape.layout.weights as u64,
             trained_tokens,
             training_s: seconds,
-            energy: None,
+            energy: (self.energy)(),
             gate_failures: failed.map(|criterion| criterion.sentence.clone()).collect(),
             files_sha256: BTreeMap::new(),
         };

@@ -4,7 +4,7 @@
 use std::{path::Path, sync::Arc};
 
 use pintle_core::DataClass;
-use pintle_llm::{LocalAnswer, LocalModel};
+use pintle_llm::{Endpoint, LocalAnswer, LocalModel};
 use serde_json::Value;
 
 use super::{
@@ -189,6 +189,10 @@ fn refusal(full: Full) -> Refusal {
 impl LocalModel for ServedEncoder {
     fn trained_on(&self) -> DataClass {
         self.class
+    }
+
+    fn offers(&self, endpoint: Endpoint) -> bool {
+        !matches!(endpoint, Endpoint::Chat | Endpoint::Completions)
     }
 
     fn embeddings(&self, body: &Value) -> LocalAnswer {

@@ -25,7 +25,7 @@ mod writer;
 use std::{borrow::Cow, path::Path, sync::Arc};
 
 use pintle_core::{Clock, DataClass, Id, IdKind};
-use pintle_llm::{ChatRequest, LocalAnswer, LocalModel};
+use pintle_llm::{ChatRequest, Endpoint, LocalAnswer, LocalModel};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -372,6 +372,10 @@ impl ServedModel {
 impl LocalModel for ServedModel {
     fn trained_on(&self) -> DataClass {
         self.class
+    }
+
+    fn offers(&self, endpoint: Endpoint) -> bool {
+        endpoint != Endpoint::Embeddings
     }
 
     fn chat(&self, request: &ChatRequest) -> LocalAnswer {

@@ -81,6 +81,7 @@ pub(crate) fn run(
         store: &store,
         pintle: "0.0.0",
         now: &now,
+        energy: &|| None,
     };
     let mut stops = stops.iter();
     loop {

@@ -27,6 +27,7 @@ use super::{
 use crate::{
     config::{self, Inputs, Secrets},
     models,
+    tuning::meter::Watched,
 };
 
 pub(crate) fn run(command: ModelCommand, inputs: &Inputs, output: &Output) -> Result<(), CliError> {
@@ -104,6 +105,10 @@ fn train(
     let config = config::load(&Inputs { secrets: Secrets::Skipped, ..inputs.clone() })?;
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_signal(&stop)?;
+    let path = store.work_folder(&recipe.name).map_err(failed)?.join("meter.json");
+    // The figure is for the card: training goes on when it cannot be kept.
+    let meter = Watched::start(path, |_, _| {});
+    let watts_per_core = config.tuning.watts_per_core;
     let pipeline = Pipeline {
         recipe,
         recipe_text: text,
@@ -111,6 +116,7 @@ fn train(
         store,
         pintle: env!("CARGO_PKG_VERSION"),
         now: &|| SystemClock.now(),
+        energy: &|| meter.as_ref().ok()?.spent().energy(watts_per_core),
     };
     let mut teller = Teller { output, parameters: 0 };
     let outcome = pipeline.run(&stop, &mut |happening| teller.tell(&happening));

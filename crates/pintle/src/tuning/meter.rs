@@ -6,15 +6,25 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
 use pintle_core::{Energy, EnergyMethod};
 use serde::{Deserialize, Serialize};
 
+use super::job::{read_json, write_json};
+
 const POWERCAP: &str = "/sys/class/powercap";
 const STAT: &str = "/proc/stat";
 const SMALL_FILE_BYTES_MAX: u64 = 64 * 1024;
+
+/// How often what was taken is written down.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// What was taken so far, over all processes that took part: kept in a file, so that a killed one loses a moment only.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -65,7 +75,7 @@ impl Spent {
 }
 
 /// Counts on from what was spent before.
-pub(crate) struct Meter {
+struct Meter {
     spent: Spent,
     at: Instant,
     processor: Duration,
@@ -91,7 +101,7 @@ struct Reading {
 }
 
 impl Meter {
-    pub(crate) fn new(spent: Spent) -> Self {
+    fn new(spent: Spent) -> Self {
         Self::reading(spent, Path::new(POWERCAP), Path::new(STAT))
     }
 
@@ -109,7 +119,7 @@ impl Meter {
     }
 
     /// Adds what was taken since the last look. At least once in a minute: counters begin again.
-    pub(crate) fn look(&mut self) -> Spent {
+    fn look(&mut self) -> Spent {
         let processor = processor_time();
         let own = processor.saturating_sub(self.processor);
         let machine = self.read();
@@ -146,6 +156,51 @@ impl Meter {
         }
         let counters = self.packages.iter().map(|package| number(&package.energy)).collect::<Option<_>>()?;
         Some(Reading { counters, busy_ticks: busy_ticks(&text(&self.stat)?)? })
+    }
+}
+
+/// A meter that is looked at all the time, on a thread of its own, and whose figures are kept in a file.
+pub(crate) struct Watched {
+    is_over: Arc<AtomicBool>,
+    spent: Arc<Mutex<Spent>>,
+    thread: JoinHandle<()>,
+}
+
+impl Watched {
+    /// Counts on from what stands in the file. `looked` hears of each look, and whether it could be written down.
+    pub(crate) fn start(
+        path: PathBuf,
+        mut looked: impl FnMut(Spent, std::io::Result<()>) + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let mut meter = Meter::new(read_json(&path)?.unwrap_or_default());
+        let is_over = Arc::new(AtomicBool::new(false));
+        let spent = Arc::new(Mutex::new(meter.look()));
+        let (over, kept) = (Arc::clone(&is_over), Arc::clone(&spent));
+        let watch = move || {
+            loop {
+                let is_last = over.load(Ordering::Relaxed);
+                let spent = meter.look();
+                *kept.lock().unwrap_or_else(PoisonError::into_inner) = spent;
+                looked(spent, write_json(&path, &spent));
+                if is_last {
+                    return;
+                }
+                std::thread::park_timeout(LOOK_EVERY);
+            }
+        };
+        let thread = std::thread::Builder::new().name("pintle-meter".to_owned()).spawn(watch)?;
+        Ok(Watched { is_over, spent, thread })
+    }
+
+    pub(crate) fn spent(&self) -> Spent {
+        *self.spent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A last look.
+    pub(crate) fn end(self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        self.thread.thread().unpark();
+        drop(self.thread.join());
     }
 }
 

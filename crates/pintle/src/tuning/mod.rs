@@ -13,7 +13,7 @@
 mod dispatch;
 mod files;
 mod job;
-mod meter;
+pub(crate) mod meter;
 mod order;
 mod settle;
 pub(crate) mod worker;

@@ -5,10 +5,9 @@ use std::{
     io::{Read, Write},
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
 use pintle_core::{Clock, SystemClock};
@@ -20,7 +19,7 @@ use pintle_model::{
 
 use super::{
     job::{Job, JobFolder, METER, OUTCOME, Outcome, WORK, Word, private, write_json},
-    meter::{Meter, Spent},
+    meter::{Spent, Watched},
     settle::fault,
 };
 use crate::{
@@ -33,8 +32,6 @@ use crate::{
 const NICE: i32 = 19;
 /// When memory runs out, the kernel takes this process and not the server.
 const OOM_SCORE: &str = "800";
-/// How often what was taken is written down.
-const METER_EVERY: Duration = Duration::from_millis(500);
 /// Steps of a whole tuning that are told.
 const TOLD_MAX: u64 = 500;
 
@@ -62,10 +59,9 @@ pub(crate) fn run(folder: &Path, inputs: &Inputs) -> Result<(), CliError> {
         });
     };
     let config = config::load(&Inputs { secrets: Secrets::Skipped, ..inputs.clone() })?;
-    let spent = folder.spent().map_err(broken("the job cannot be read"))?;
-    let watch = Watch::start(&folder, &job, Meter::new(spent))?;
+    let watch = Watch::start(&folder, &job)?;
     let outcome = tune(&folder, &job, &config, &watch);
-    watch.end();
+    watch.meter.end();
     match outcome {
         Some(outcome) => {
             write_json(&folder.0.join(OUTCOME), &outcome).map_err(broken("the job's end cannot be written"))
@@ -85,74 +81,41 @@ fn be_modest() {
 struct Watch {
     stop: Arc<AtomicBool>,
     is_over_limit: Arc<AtomicBool>,
-    is_over: Arc<AtomicBool>,
-    spent: Arc<Mutex<Spent>>,
-    meter: std::thread::JoinHandle<()>,
+    meter: Watched,
 }
 
 impl Watch {
-    fn start(folder: &JobFolder, job: &Job, mut meter: Meter) -> Result<Self, CliError> {
+    fn start(folder: &JobFolder, job: &Job) -> Result<Self, CliError> {
+        let cannot =
+            |error: std::io::Error| CliError::System { what: "starting a thread", reason: error.to_string() };
         let stop = Arc::new(AtomicBool::new(false));
-        let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
-            std::thread::Builder::new()
-                .name(name.to_owned())
-                .spawn(work)
-                .map_err(|error| CliError::System { what: "starting a thread", reason: error.to_string() })
-        };
         let told = Arc::clone(&stop);
         // Ends with the process: a read of the input cannot be called off.
-        drop(spawn(
-            "pintle-ear",
-            Box::new(move || {
-                let mut byte = [0];
-                while matches!(std::io::stdin().lock().read(&mut byte), Ok(1)) {}
-                told.store(true, Ordering::Relaxed);
-            }),
-        )?);
-        let spent = Arc::new(Mutex::new(meter.look()));
-        let (is_over_limit, is_over) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-        let path = folder.0.join(METER);
+        let ear = std::thread::Builder::new().name("pintle-ear".to_owned()).spawn(move || {
+            let mut byte = [0];
+            while matches!(std::io::stdin().lock().read(&mut byte), Ok(1)) {}
+            told.store(true, Ordering::Relaxed);
+        });
+        drop(ear.map_err(cannot)?);
+        let is_over_limit = Arc::new(AtomicBool::new(false));
         let most = job.processor_time_max();
-        let meter = {
-            let (stop, over_limit, over) =
-                (Arc::clone(&stop), Arc::clone(&is_over_limit), Arc::clone(&is_over));
-            let kept = Arc::clone(&spent);
-            spawn(
-                "pintle-meter",
-                Box::new(move || {
-                    loop {
-                        let is_last = over.load(Ordering::Relaxed);
-                        let spent = meter.look();
-                        *kept.lock().unwrap_or_else(PoisonError::into_inner) = spent;
-                        if spent.processor() > most {
-                            over_limit.store(true, Ordering::Relaxed);
-                            stop.store(true, Ordering::Relaxed);
-                        }
-                        // What is not written down is not paid: then nothing more is computed.
-                        if let Err(error) = write_json(&path, &spent) {
-                            tracing::error!(%error, "what training takes cannot be written down");
-                            stop.store(true, Ordering::Relaxed);
-                        }
-                        if is_last {
-                            return;
-                        }
-                        std::thread::park_timeout(METER_EVERY);
-                    }
-                }),
-            )?
-        };
-        Ok(Watch { stop, is_over_limit, is_over, spent, meter })
+        let (told, over_limit) = (Arc::clone(&stop), Arc::clone(&is_over_limit));
+        let meter = Watched::start(folder.0.join(METER), move |spent, written| {
+            if spent.processor() > most {
+                over_limit.store(true, Ordering::Relaxed);
+                told.store(true, Ordering::Relaxed);
+            }
+            // What is not written down is not paid: then nothing more is computed.
+            if let Err(error) = written {
+                tracing::error!(%error, "what training takes cannot be written down");
+                told.store(true, Ordering::Relaxed);
+            }
+        });
+        Ok(Watch { stop, is_over_limit, meter: meter.map_err(cannot)? })
     }
 
     fn spent(&self) -> Spent {
-        *self.spent.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A last look.
-    fn end(self) {
-        self.is_over.store(true, Ordering::Relaxed);
-        self.meter.thread().unpark();
-        drop(self.meter.join());
+        self.meter.spent()
     }
 }
 
