@@ -101,6 +101,9 @@ impl Tokeniser {
 
     pub(super) fn from_json(json: String, settings: Settings) -> Result<Self, ModelError> {
         let broken = |why: String| ModelError::Tokeniser(why);
+        // The library panics at a decoder that is no JSON. A whole value, because merely skipping one lets some through.
+        let _: serde_json::Value =
+            serde_json::from_str(&json).map_err(|_| broken("it is no tokeniser".into()))?;
         let mut library =
             Tokenizer::from_bytes(json.as_bytes()).map_err(|_| broken("it is no tokeniser".into()))?;
         // Files in the wild carry the cutting and padding of their training; both would change texts here.

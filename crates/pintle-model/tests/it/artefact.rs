@@ -343,6 +343,23 @@ fn join(header: &Value, data: &[u8]) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), data].concat()
 }
 
+#[test]
+fn a_tokeniser_cut_off_within_its_decoder_is_an_error() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = saved(place.path());
+    let path = folder.join("tokenizer.json");
+    let text = fs::read_to_string(&path).unwrap();
+    let at = text.find("\"decoder\"").unwrap();
+    for cut in at..at + 80 {
+        fs::write(&path, &text[..cut]).unwrap();
+        assert!(error(&folder).contains("tokenizer.json"));
+    }
+    for wrong in ["\"decoder\":{\"x\":\"\\ud800\"}", "\"decoder\":{\"x\":1e999}"] {
+        fs::write(&path, format!("{}{wrong}}}", &text[..at])).unwrap();
+        assert!(error(&folder).contains("tokenizer.json"), "{wrong}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
