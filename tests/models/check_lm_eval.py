@@ -104,14 +104,15 @@ class Server:
     """A running Pintle with one model in production and one use case."""
 
     def __init__(self, binary, version, folder):
-        self.binary, self.folder, self.model = str(binary), folder, version.parent.name
-        shutil.copytree(version, folder / "data" / "models" / self.model / version.name)
+        name = json.loads((version / "version.json").read_text())["id"]
+        self.binary, self.folder, (self.model, number) = str(binary), folder, name.split("@")
+        shutil.copytree(version, folder / "data" / "models" / self.model / number)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
         (folder / "pintle.toml").write_text(CONFIGURATION.format(port=port, model=self.model))
-        self.run("model", "promote", f"{self.model}@{version.name}", "--reason", "to be evaluated")
+        self.run("model", "promote", name, "--reason", "to be evaluated")
 
     def command(self, *arguments):
         return [self.binary, "--config", str(self.folder / "pintle.toml"), "--data", str(self.folder / "data"), *arguments]
